@@ -1,0 +1,2 @@
+//! soundproof-cli
+fn main() {}

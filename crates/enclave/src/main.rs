@@ -1,0 +1,2 @@
+//! soundproof-enclave
+fn main() {}

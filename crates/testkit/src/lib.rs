@@ -1,0 +1,1 @@
+//! soundproof-testkit

@@ -1,0 +1,2 @@
+//! soundproof-prover-groth16
+fn main() {}
