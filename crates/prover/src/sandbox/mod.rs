@@ -1,0 +1,5 @@
+//! The cage that a prover puts itself into before it reads its first byte.
+
+mod level;
+
+pub use level::{Layer, SandboxLevel};

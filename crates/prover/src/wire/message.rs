@@ -1,0 +1,344 @@
+//! The messages, in the order in which a job meets them.
+
+use core::fmt;
+
+use minicbor::{Decode, Encode};
+use soundproof_protocol::digest::Digest;
+use soundproof_protocol::error::{Code, Fault};
+use zeroize::Zeroizing;
+
+use crate::sandbox::SandboxLevel;
+
+/// Version of this protocol. Keeper and prover are built together; a prover
+/// that says another number is not used.
+pub const PROTOCOL: u32 = 1;
+
+/// From a prover to its keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToKeeper {
+    /// The first message, sent once the sandbox holds.
+    #[n(0)]
+    Hello(#[n(0)] Hello),
+    /// Asks for a part of the program that was named.
+    #[n(1)]
+    Need(#[n(0)] Need),
+    /// Something public that was computed from a part and is worth keeping for
+    /// later processes (a compiled module). A stream follows. Only before a job.
+    #[n(2)]
+    Derived(#[n(0)] Part),
+    /// The program is loaded; a job may come.
+    #[n(3)]
+    Ready,
+    /// How far the job is. Secret: it goes to the client, sealed.
+    #[n(4)]
+    Progress(#[n(0)] Progress),
+    /// One piece of the job's output. A stream follows.
+    #[n(5)]
+    Output(#[n(0)] Output),
+    /// All output was sent.
+    #[n(6)]
+    Done(#[n(0)] Done),
+    /// The program could not be loaded, or the job failed.
+    #[n(7)]
+    Failed(#[n(0)] Failed),
+    /// Ends a stream.
+    #[n(8)]
+    End,
+}
+
+/// From the keeper to a prover.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum ToProver {
+    /// Load this program.
+    #[n(0)]
+    Program(#[n(0)] Program),
+    /// A part that was asked for. A stream follows.
+    #[n(1)]
+    Part(#[n(0)] Part),
+    /// Do this, with the program that is loaded. The input follows as a stream.
+    #[n(2)]
+    Job(#[n(0)] Job),
+    /// Ends a stream: its bytes were checked.
+    #[n(3)]
+    End,
+    /// Ends a stream, or stands in the place of a part: forget it all and wait
+    /// for the next program.
+    #[n(4)]
+    Cut,
+}
+
+/// Who a prover is and what it can do.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    #[n(0)]
+    pub protocol: u32,
+    /// The proof system, such as `groth16`.
+    #[n(1)]
+    pub system: String,
+    /// Name and version of the prover, for the receipt.
+    #[n(2)]
+    pub version: String,
+    /// The stage that this process is for; empty in a process that was only
+    /// started to describe itself.
+    #[n(3)]
+    pub stage: String,
+    /// The layers of the sandbox that hold.
+    #[n(4)]
+    pub sandbox: SandboxLevel,
+    /// All stages, in the order in which a job passes them.
+    #[n(5)]
+    pub stages: Vec<StageInfo>,
+    /// Modes in which the system can prove, as descriptions name them.
+    #[n(6)]
+    pub modes: Vec<String>,
+}
+
+/// One step of a job's pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct StageInfo {
+    /// Its name, such as `witness`.
+    #[n(0)]
+    pub name: String,
+    /// Whether it runs code that came with a job. Then a process serves one job
+    /// and is killed.
+    #[n(1)]
+    pub runs_program: bool,
+    /// Roles of the program parts that it uses. With none of them in a job's
+    /// description the stage is skipped.
+    #[n(2)]
+    pub parts: Vec<String>,
+}
+
+/// A public part of a program.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct PartRef {
+    /// What it is to the program, such as `proving_key`.
+    #[n(0)]
+    pub role: String,
+    /// SHA-256 of its bytes.
+    #[n(1)]
+    pub digest: Digest,
+}
+
+/// The program that the next job is for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Program {
+    /// Those of its parts that the stage uses.
+    #[n(0)]
+    pub parts: Vec<PartRef>,
+    /// Digests of those parts for which the keeper holds derived data.
+    #[n(1)]
+    pub derived: Vec<Digest>,
+}
+
+/// In which form a part is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Form {
+    /// The part itself, whose SHA-256 is the digest.
+    #[n(0)]
+    Source,
+    /// What an earlier process of the same executable and stage derived from it.
+    #[n(1)]
+    Derived,
+}
+
+/// Asks for a part.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Need {
+    /// Which, by the digest of the source.
+    #[n(0)]
+    pub digest: Digest,
+    /// In which form.
+    #[n(1)]
+    pub form: Form,
+}
+
+/// Announces the bytes of a part, or of what was derived from it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Part {
+    /// Which, by the digest of the source.
+    #[n(0)]
+    pub digest: Digest,
+    /// In which form.
+    #[n(1)]
+    pub form: Form,
+    /// Bytes in the stream.
+    #[n(2)]
+    pub len: u64,
+}
+
+/// What to do with the input that follows.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Job {
+    /// The mode, one of the hello's.
+    #[n(0)]
+    pub mode: String,
+    /// What the job may use.
+    #[n(1)]
+    pub limits: Limits,
+    /// The client's entropy, to be mixed with the operating system's.
+    #[n(2)]
+    pub entropy: Entropy,
+    /// Digest of the job's description.
+    #[n(3)]
+    pub description: Digest,
+    /// Bytes in the input stream.
+    #[n(4)]
+    pub input_len: u64,
+}
+
+/// What one stage of one job may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Limits {
+    /// Bytes of memory.
+    #[n(0)]
+    pub memory_bytes: u64,
+    /// Milliseconds of wall-clock time; the supervisor's kill comes a little later.
+    #[n(1)]
+    pub time_ms: u64,
+    /// Cycles (or the proof system's unit of work), if the client set a bound.
+    #[n(2)]
+    pub cycles: Option<u64>,
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Progress {
+    /// A name for what is being done, at most 64 bytes.
+    #[n(0)]
+    pub phase: String,
+    /// How much of the stage is done, 0 to 1000.
+    #[n(1)]
+    pub permille: u16,
+}
+
+/// What a stream of output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum OutputKind {
+    /// The next stage's input: secret and opaque. The only output of any stage but the last.
+    #[n(0)]
+    Intermediate,
+    /// The public values, as the last stage's verifier takes them.
+    #[n(1)]
+    Public,
+    /// The proof.
+    #[n(2)]
+    Proof,
+}
+
+/// Announces output.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Output {
+    /// What it is.
+    #[n(0)]
+    pub kind: OutputKind,
+    /// Bytes in the stream.
+    #[n(1)]
+    pub len: u64,
+}
+
+/// The job is done.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Done {
+    /// Last stage: the proof was verified under the verifying key that the
+    /// description names. Always false in any other stage.
+    #[n(0)]
+    pub verified: bool,
+}
+
+/// Why there is no output.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Failed {
+    /// The stable code.
+    #[n(0)]
+    pub code: Code,
+    /// Whose fault it is.
+    #[n(1)]
+    pub fault: Fault,
+    /// Whether the same job can succeed if it is tried again.
+    #[n(2)]
+    pub retryable: bool,
+    /// More, for the client's eyes only (an assertion's line in the circuit), at
+    /// most 4 KiB.
+    #[n(3)]
+    pub detail: SecretText,
+}
+
+/// Thirty-two secret bytes of the client's; wiped when dropped.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entropy(pub Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entropy(…)")
+    }
+}
+
+impl<C> Encode<C> for Entropy {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0[..])?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Entropy {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let mut bytes = Zeroizing::new([0u8; 32]);
+        let given = d.bytes()?;
+        if given.len() != bytes.len() {
+            return Err(minicbor::decode::Error::message("entropy is not 32 bytes"));
+        }
+        bytes.copy_from_slice(given);
+        Ok(Self(bytes))
+    }
+}
+
+/// Text that only the client may read; wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct SecretText(pub Zeroizing<String>);
+
+impl From<&str> for SecretText {
+    fn from(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+impl<C> Encode<C> for SecretText {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for SecretText {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Ok(Self::from(d.str()?))
+    }
+}
