@@ -13,5 +13,7 @@
 //! A proof system is one executable built on [`child`]; the supervisor knows
 //! it by its hello only, so that a new one changes neither keeper nor gateway.
 
+pub mod child;
+pub mod hygiene;
 pub mod sandbox;
 pub mod wire;

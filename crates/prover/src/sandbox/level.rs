@@ -203,7 +203,12 @@ mod tests {
             soundproof_protocol::cbor::from_slice::<SandboxLevel>(&bytes, 1024)
         };
         assert_eq!(decode(&["dump", "user"]).unwrap().names(), ["dump", "user"]);
-        for refused in [&["user", "dump"][..], &["dump", "dump"], &["dump", "other"], &[""]] {
+        for refused in [
+            &["user", "dump"][..],
+            &["dump", "dump"],
+            &["dump", "other"],
+            &[""],
+        ] {
             assert!(decode(refused).is_err(), "{refused:?}");
         }
     }

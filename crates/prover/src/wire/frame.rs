@@ -114,7 +114,9 @@ pub fn encode_header(kind: FrameKind, len: usize) -> Result<[u8; HEADER_LEN], Wi
     if !(1..=max).contains(&len) {
         return Err(WireError::Length);
     }
-    let [a, b, c, d] = u32::try_from(len + 1).map_err(|_| WireError::Length)?.to_be_bytes();
+    let [a, b, c, d] = u32::try_from(len + 1)
+        .map_err(|_| WireError::Length)?
+        .to_be_bytes();
     Ok([a, b, c, d, tag])
 }
 

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use minicbor::{Decode, Encode};
+use soundproof_protocol::description::{Limits, ProgramPart};
 use soundproof_protocol::digest::Digest;
-use soundproof_protocol::error::{Code, Fault};
+use soundproof_protocol::error::Failure;
 use zeroize::Zeroizing;
 
 use crate::sandbox::SandboxLevel;
@@ -40,7 +41,7 @@ pub enum ToKeeper {
     Done(#[n(0)] Done),
     /// The program could not be loaded, or the job failed.
     #[n(7)]
-    Failed(#[n(0)] Failed),
+    Failed(#[n(0)] Failure),
     /// Ends a stream.
     #[n(8)]
     End,
@@ -112,25 +113,13 @@ pub struct StageInfo {
     pub parts: Vec<String>,
 }
 
-/// A public part of a program.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-#[cbor(map)]
-pub struct PartRef {
-    /// What it is to the program, such as `proving_key`.
-    #[n(0)]
-    pub role: String,
-    /// SHA-256 of its bytes.
-    #[n(1)]
-    pub digest: Digest,
-}
-
 /// The program that the next job is for.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Program {
     /// Those of its parts that the stage uses.
     #[n(0)]
-    pub parts: Vec<PartRef>,
+    pub parts: Vec<ProgramPart>,
     /// Digests of those parts for which the keeper holds derived data.
     #[n(1)]
     pub derived: Vec<Digest>,
@@ -182,7 +171,8 @@ pub struct Job {
     /// The mode, one of the hello's.
     #[n(0)]
     pub mode: String,
-    /// What the job may use.
+    /// What the stage may use, never nought for memory and time; the
+    /// supervisor's kill comes a little after the time.
     #[n(1)]
     pub limits: Limits,
     /// The client's entropy, to be mixed with the operating system's.
@@ -194,21 +184,6 @@ pub struct Job {
     /// Bytes in the input stream.
     #[n(4)]
     pub input_len: u64,
-}
-
-/// What one stage of one job may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Limits {
-    /// Bytes of memory.
-    #[n(0)]
-    pub memory_bytes: u64,
-    /// Milliseconds of wall-clock time; the supervisor's kill comes a little later.
-    #[n(1)]
-    pub time_ms: u64,
-    /// Cycles (or the proof system's unit of work), if the client set a bound.
-    #[n(2)]
-    pub cycles: Option<u64>,
 }
 
 /// Where a job stands.
@@ -260,25 +235,6 @@ pub struct Done {
     pub verified: bool,
 }
 
-/// Why there is no output.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Failed {
-    /// The stable code.
-    #[n(0)]
-    pub code: Code,
-    /// Whose fault it is.
-    #[n(1)]
-    pub fault: Fault,
-    /// Whether the same job can succeed if it is tried again.
-    #[n(2)]
-    pub retryable: bool,
-    /// More, for the client's eyes only (an assertion's line in the circuit), at
-    /// most 4 KiB.
-    #[n(3)]
-    pub detail: SecretText,
-}
-
 /// Thirty-two secret bytes of the client's; wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entropy(pub Zeroizing<[u8; 32]>);
@@ -308,37 +264,5 @@ impl<'b, C> Decode<'b, C> for Entropy {
         }
         bytes.copy_from_slice(given);
         Ok(Self(bytes))
-    }
-}
-
-/// Text that only the client may read; wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct SecretText(pub Zeroizing<String>);
-
-impl From<&str> for SecretText {
-    fn from(text: &str) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(…)")
-    }
-}
-
-impl<C> Encode<C> for SecretText {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut minicbor::Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.str(&self.0)?.ok()
-    }
-}
-
-impl<'b, C> Decode<'b, C> for SecretText {
-    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        Ok(Self::from(d.str()?))
     }
 }

@@ -48,11 +48,13 @@
 mod frame;
 mod message;
 
+pub(crate) use frame::read_header;
 pub use frame::{
-    Frame, FrameKind, HEADER_LEN, Header, MAX_DATA, MAX_FRAME, MAX_MESSAGE, WireError, decode_header, decode_message,
-    encode_header, encode_message, read_frame, write_data, write_message,
+    Frame, FrameKind, HEADER_LEN, Header, MAX_DATA, MAX_FRAME, MAX_MESSAGE, WireError,
+    decode_header, decode_message, encode_header, encode_message, read_frame, write_data,
+    write_message,
 };
 pub use message::{
-    Done, Entropy, Failed, Form, Hello, Job, Limits, Need, Output, OutputKind, Part, PartRef, Program, Progress, PROTOCOL,
-    SecretText, StageInfo, ToKeeper, ToProver,
+    Done, Entropy, Form, Hello, Job, Need, Output, OutputKind, PROTOCOL, Part, Program, Progress,
+    StageInfo, ToKeeper, ToProver,
 };

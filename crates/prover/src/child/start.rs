@@ -1,0 +1,220 @@
+//! From `main` to hello: arguments, sandbox, introduction.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::{Channel, Stage, serve};
+use crate::sandbox::{Profile, SandboxError, confine};
+use crate::wire::{Hello, PROTOCOL, StageInfo, ToKeeper, WireError};
+
+/// What an executable can do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prover {
+    /// The proof system's name, as job descriptions have it.
+    pub system: String,
+    /// Name and version of the prover, for receipts.
+    pub version: String,
+    /// Modes in which it can prove.
+    pub modes: Vec<String>,
+    /// Its stages, in order.
+    pub stages: Vec<StageInfo>,
+}
+
+/// What the supervisor says to a process by its arguments. All of it is public.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// The stage to serve; empty only to describe the executable.
+    pub stage: String,
+    /// The supervisor's process.
+    pub parent: u32,
+    /// User to become.
+    pub user: Option<u32>,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Threads, the first included.
+    pub threads: u64,
+    /// Seconds of processor time.
+    pub cpu_seconds: Option<u64>,
+}
+
+/// Why a prover did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Not arguments of the supervisor's.
+    #[error("this program is started by soundproofd, not by hand")]
+    Arguments,
+    /// The stage asked for is not one of this executable's.
+    #[error("no such stage")]
+    Stage,
+    /// The sandbox does not hold.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The supervisor did not take the hello, or sent nonsense.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+impl Start {
+    /// The arguments that say this.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            format!("--stage={}", self.stage),
+            format!("--parent={}", self.parent),
+            format!("--memory={}", self.memory_bytes),
+            format!("--threads={}", self.threads),
+        ];
+        arguments.extend(self.user.map(|user| format!("--user={user}")));
+        arguments.extend(self.cpu_seconds.map(|seconds| format!("--cpu={seconds}")));
+        arguments
+    }
+
+    /// Reads arguments, the program's name not among them.
+    ///
+    /// # Errors
+    /// [`StartError::Arguments`] for an unknown, malformed, repeated or missing one.
+    pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, StartError> {
+        let (mut stage, mut parent, mut memory, mut threads, mut user, mut cpu) =
+            (None, None, None, None, None, None);
+        for argument in arguments {
+            let (name, value) = argument.split_once('=').ok_or(StartError::Arguments)?;
+            match name {
+                "--stage" => once(&mut stage, value)?,
+                "--parent" => once(&mut parent, value)?,
+                "--memory" => once(&mut memory, value)?,
+                "--threads" => once(&mut threads, value)?,
+                "--user" => once(&mut user, value)?,
+                "--cpu" => once(&mut cpu, value)?,
+                _ => return Err(StartError::Arguments),
+            }
+        }
+        Ok(Self {
+            stage: stage.ok_or(StartError::Arguments)?,
+            parent: parent.ok_or(StartError::Arguments)?,
+            user,
+            memory_bytes: memory.ok_or(StartError::Arguments)?,
+            threads: threads.ok_or(StartError::Arguments)?,
+            cpu_seconds: cpu,
+        })
+    }
+
+    fn profile(&self, stage: Option<&StageInfo>) -> Profile {
+        Profile {
+            parent: self.parent,
+            user: self.user,
+            memory_bytes: self.memory_bytes,
+            threads: self.threads,
+            cpu_seconds: self.cpu_seconds,
+            executable_memory: stage.is_some_and(|stage| stage.runs_program),
+        }
+    }
+}
+
+fn once<T: std::str::FromStr>(slot: &mut Option<T>, value: &str) -> Result<(), StartError> {
+    let value = value.parse().map_err(|_| StartError::Arguments)?;
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(StartError::Arguments),
+    }
+}
+
+/// A prover's whole `main`: confines the process, says hello, serves jobs until
+/// the keeper hangs up. `make` is called once, inside the sandbox; threads that
+/// it starts are confined too.
+///
+/// Must run before anything starts a thread.
+pub fn main(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> ExitCode {
+    match run(prover, make) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // Read by the supervisor until the hello; nothing is secret yet.
+            let _ = writeln!(std::io::stderr(), "{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> Result<(), StartError> {
+    let start = Start::parse(std::env::args().skip(1))?;
+    let stage = prover.stages.iter().find(|stage| stage.name == start.stage);
+    if stage.is_none() && !start.stage.is_empty() {
+        return Err(StartError::Stage);
+    }
+    let describing = stage.is_none();
+    let sandbox = confine(&start.profile(stage))?;
+
+    let mut channel = Channel::stdio();
+    channel.send(&ToKeeper::Hello(Hello {
+        protocol: PROTOCOL,
+        system: prover.system,
+        version: prover.version,
+        stage: start.stage.clone(),
+        sandbox,
+        stages: prover.stages,
+        modes: prover.modes,
+    }))?;
+    if describing {
+        return Ok(());
+    }
+    let mut stage = make(&start);
+    match serve(&mut channel, stage.as_mut()) {
+        Ok(()) | Err(WireError::Closed) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Start {
+        Start {
+            stage: "prove".into(),
+            parent: 7,
+            user: Some(64000),
+            memory_bytes: 1 << 40,
+            threads: 3,
+            cpu_seconds: None,
+        }
+    }
+
+    #[test]
+    fn arguments_round_trip() {
+        for start in [
+            start(),
+            Start {
+                user: None,
+                cpu_seconds: Some(60),
+                ..start()
+            },
+        ] {
+            assert_eq!(Start::parse(start.arguments()).unwrap(), start);
+        }
+    }
+
+    #[test]
+    fn other_arguments_are_refused() {
+        let with =
+            |more: &str| Start::parse(start().arguments().into_iter().chain([more.to_owned()]));
+        for refused in [
+            "--stage=prove",
+            "--user=1",
+            "--user",
+            "prove",
+            "--colour=1",
+            "--cpu=-1",
+            "--cpu=",
+        ] {
+            assert!(with(refused).is_err(), "{refused}");
+        }
+        for missing in 0..4 {
+            let mut arguments = start().arguments();
+            arguments.remove(missing);
+            assert!(
+                Start::parse(arguments).is_err(),
+                "without argument {missing}"
+            );
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The system calls that a confined prover may make. Everything else is
+//! refused with `EPERM`.
+//!
+//! The list is what the C library, Rust's standard library, rayon and wasmtime
+//! need to compute and to talk over descriptors that are open already. Opening,
+//! making, receiving or mapping anything else is not on it: no `open`, `socket`,
+//! `recvmsg` (descriptors travel in it), `memfd_create`, `execve`, `fork`,
+//! `ptrace`, `process_vm_readv`, `pidfd_*`, `io_uring_*`, `bpf`, `userfaultfd`,
+//! `keyctl`, `mount`, `perf_event_open`, `prctl` but for thread names.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use libc::{c_int, c_long};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+
+/// By system call, the rules of which one must match; none: always allowed.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Puts up the filter. Threads that are started later inherit it.
+pub(super) fn apply(executable_memory: bool) -> io::Result<()> {
+    // Two filters; the kernel takes the stricter answer. The C library asks for
+    // threads by clone3 first, whose flags are in memory where no filter sees
+    // them, and falls back to clone only if it hears that there is no clone3.
+    let no_clone3 = filter(
+        [(libc::SYS_clone3, Vec::new())].into(),
+        SeccompAction::Errno(errno(libc::ENOSYS)),
+        SeccompAction::Allow,
+    )?;
+    let allowed = filter(
+        allowed(executable_memory)?,
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno(libc::EPERM)),
+    )?;
+    seccompiler::apply_filter_all_threads(&no_clone3).map_err(io::Error::other)?;
+    seccompiler::apply_filter_all_threads(&allowed).map_err(io::Error::other)
+}
+
+fn filter(
+    rules: Rules,
+    on_match: SeccompAction,
+    otherwise: SeccompAction,
+) -> io::Result<BpfProgram> {
+    let arch = std::env::consts::ARCH
+        .try_into()
+        .map_err(io::Error::other)?;
+    SeccompFilter::new(rules, otherwise, on_match, arch)
+        .and_then(TryInto::try_into)
+        .map_err(io::Error::other)
+}
+
+fn allowed(executable_memory: bool) -> io::Result<Rules> {
+    let mut rules: Rules = ALWAYS
+        .iter()
+        .map(|call| (*call, Vec::new()))
+        .collect();
+
+    // Private memory only: the limit on memory does not count the shared kind,
+    // nor stacks that grow down. Mapping a file would need a descriptor of one.
+    let private = masked(
+        3,
+        libc::MAP_SHARED | libc::MAP_PRIVATE | libc::MAP_GROWSDOWN,
+        libc::MAP_PRIVATE,
+    )?;
+    // Never executable; or, for a compiler, never writable at the same time.
+    let (write, exec) = (libc::PROT_WRITE, libc::PROT_EXEC);
+    let protections = if executable_memory {
+        vec![masked(2, exec, 0)?, masked(2, write, 0)?]
+    } else {
+        vec![masked(2, exec, 0)?]
+    };
+    rules.insert(
+        libc::SYS_mmap,
+        protections
+            .iter()
+            .map(|p| rule(vec![private.clone(), p.clone()]))
+            .collect::<io::Result<_>>()?,
+    );
+    rules.insert(
+        libc::SYS_mprotect,
+        protections
+            .iter()
+            .map(|p| rule(vec![p.clone()]))
+            .collect::<io::Result<_>>()?,
+    );
+
+    // Threads, and nothing else that clone can make.
+    let namespaces = libc::CLONE_NEWNS
+        | libc::CLONE_NEWCGROUP
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNET;
+    let thread = libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_THREAD;
+    let other = namespaces | libc::CLONE_PTRACE | libc::CLONE_UNTRACED | libc::CLONE_PARENT;
+    rules.insert(
+        libc::SYS_clone,
+        vec![rule(vec![masked(0, thread | other, thread)?])?],
+    );
+    rules.insert(libc::SYS_clone3, Vec::new()); // the other filter answers
+
+    // A signal to itself, as abort() sends.
+    let own = u64::from(std::process::id());
+    rules.insert(libc::SYS_tgkill, vec![rule(vec![equals(0, own)?])?]);
+    // Reading one's own limits, as the C library does for stack sizes.
+    rules.insert(
+        libc::SYS_prlimit64,
+        vec![rule(vec![equals(0, 0)?, pointer_is_null(2)?])?],
+    );
+    // Naming a thread.
+    let set_name = u64::try_from(libc::PR_SET_NAME).map_err(io::Error::other)?;
+    rules.insert(libc::SYS_prctl, vec![rule(vec![equals(0, set_name)?])?]);
+    Ok(rules)
+}
+
+/// Allowed with any arguments.
+const ALWAYS: &[c_long] = &[
+    // Descriptors that are open.
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_close,
+    libc::SYS_ppoll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_mlock,
+    libc::SYS_munlock,
+    // Threads.
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_gettid,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // Signals to itself: wasmtime's traps, stack overflow.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    // Time, chance, and who one is.
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getrusage,
+    libc::SYS_getcpu,
+];
+
+fn masked(argument: u8, mask: c_int, value: c_int) -> io::Result<SeccompCondition> {
+    let bits = |flags: c_int| u64::from(flags.cast_unsigned());
+    condition(
+        argument,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::MaskedEq(bits(mask)),
+        bits(value),
+    )
+}
+
+fn equals(argument: u8, value: u64) -> io::Result<SeccompCondition> {
+    condition(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+}
+
+fn pointer_is_null(argument: u8) -> io::Result<SeccompCondition> {
+    condition(argument, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
+}
+
+fn condition(
+    argument: u8,
+    len: SeccompCmpArgLen,
+    op: SeccompCmpOp,
+    value: u64,
+) -> io::Result<SeccompCondition> {
+    SeccompCondition::new(argument, len, op, value).map_err(io::Error::other)
+}
+
+fn rule(conditions: Vec<SeccompCondition>) -> io::Result<SeccompRule> {
+    SeccompRule::new(conditions).map_err(io::Error::other)
+}
+
+fn errno(number: c_int) -> u32 {
+    number.unsigned_abs()
+}
