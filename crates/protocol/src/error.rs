@@ -174,6 +174,11 @@ codes! {
     ProofRejected = "proof_rejected", 403, Host, false, "The proof that arrived does not verify.", "Do not use it.";
     SourceChanged = "source_changed", 409, Client, false, "The input changed while it was being sent.", "Submit again from a source that stays.";
     Unreachable = "unreachable", 503, Host, true, "The server cannot be reached.", "Check the URL and the network.";
+    UrlRefused = "url_refused", 400, Client, false, "The server's URL cannot be used.", "Use https://, or http:// to this machine's own loopback address.";
+    FileUnreadable = "file_unreadable", 400, Client, false, "A file cannot be read or written.", "Check the path and its permissions.";
+    PolicyInvalid = "policy_invalid", 400, Client, false, "The policy file is not a policy.", "See the detail; `soundproof policy init` writes one to begin with.";
+    TicketInvalid = "ticket_invalid", 400, Client, false, "The ticket is not one of this version, or was changed.", "Use the ticket as it was written.";
+    BundleInvalid = "bundle_invalid", 400, Client, false, "The receipt bundle is not one of this version, or was changed.", "Use the bundle as it was written.";
     TlsPinMismatch = "tls_pin_mismatch", 403, Host, false, "The connection's certificate is not the one that the evidence vouches for.", "Somebody sits between you and the enclave; do not go on.";
 }
 
