@@ -120,6 +120,7 @@ codes! {
     PartLength = "part_length", 400, Client, false, "The part does not have the length that the header gives it.", "Send parts of whole chunks, as the create call said.";
     PartOutOfRange = "part_out_of_range", 404, Client, false, "The job has no such part.", "See GET …/input.";
     InputClosed = "input_closed", 409, Client, false, "The input is complete; no part can change.", "Submit a new job.";
+    JobNotEnded = "job_not_ended", 409, Client, true, "The job has not ended, so it cannot be deleted.", "Cancel it first.";
     OutcomeNotReady = "outcome_not_ready", 425, Client, true, "The job has not ended.", "Watch its events, or ask with ?wait=seconds.";
     OutcomeGone = "outcome_gone", 410, Client, false, "There is no outcome any more, or never was one.", "See the job's end.";
     // === Blobs ===
@@ -174,6 +175,7 @@ codes! {
     ProofRejected = "proof_rejected", 403, Host, false, "The proof that arrived does not verify.", "Do not use it.";
     SourceChanged = "source_changed", 409, Client, false, "The input changed while it was being sent.", "Submit again from a source that stays.";
     Unreachable = "unreachable", 503, Host, true, "The server cannot be reached.", "Check the URL and the network.";
+    ProtocolBroken = "protocol_broken", 502, Server, false, "The server's reply is not one of this protocol.", "Check the URL and the server's version.";
     UrlRefused = "url_refused", 400, Client, false, "The server's URL cannot be used.", "Use https://, or http:// to this machine's own loopback address.";
     FileUnreadable = "file_unreadable", 400, Client, false, "A file cannot be read or written.", "Check the path and its permissions.";
     PolicyInvalid = "policy_invalid", 400, Client, false, "The policy file is not a policy.", "See the detail; `soundproof policy init` writes one to begin with.";

@@ -168,6 +168,26 @@ impl PartLayout {
         })
     }
 
+    /// From the length of the ciphertext, which gives the number of chunks: for
+    /// who has no header at hand. `None` for a length that no header gives.
+    pub fn from_sealed_len(sealed_len: u64, part_chunks: u32) -> Option<Self> {
+        (1..=MAX_PART_CHUNKS).contains(&part_chunks).then_some(())?;
+        let chunks = u32::try_from(sealed_len.div_ceil(SEALED_CHUNK as u64)).ok()?;
+        let last =
+            sealed_len.checked_sub(u64::from(chunks.checked_sub(1)?) * SEALED_CHUNK as u64)?;
+        (chunks <= MAX_CHUNKS && last > TAG as u64).then_some(Self {
+            chunks,
+            part_chunks,
+            sealed_len,
+        })
+    }
+
+    /// Ciphertext bytes of chunk `chunk`; `None` past the end.
+    pub fn chunk_len(&self, chunk: u32) -> Option<u64> {
+        let before = u64::from(chunk) * SEALED_CHUNK as u64;
+        (chunk < self.chunks).then(|| (SEALED_CHUNK as u64).min(self.sealed_len - before))
+    }
+
     /// How many parts there are.
     pub fn parts(&self) -> u32 {
         self.chunks.div_ceil(self.part_chunks)
@@ -218,6 +238,10 @@ mod tests {
             prop_assert_eq!(parts, header.sealed_len().unwrap());
             prop_assert_eq!(layout.part_len(layout.parts()), None);
             prop_assert!(layout.locate(header.chunks().unwrap()).is_none());
+            prop_assert_eq!(PartLayout::from_sealed_len(header.sealed_len().unwrap(), part_chunks), Some(layout));
+            for i in 0..=header.chunks().unwrap() {
+                prop_assert_eq!(layout.chunk_len(i), header.sealed_chunk_len(i).map(|n| n as u64));
+            }
         }
     }
 
