@@ -1,6 +1,6 @@
 //! Outcomes and progress: only whoever opened the witness can have made them,
 //! and their size tells nothing.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
