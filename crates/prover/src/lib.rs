@@ -16,4 +16,6 @@
 pub mod child;
 pub mod hygiene;
 pub mod sandbox;
+#[cfg(feature = "supervisor")]
+pub mod supervisor;
 pub mod wire;

@@ -155,6 +155,7 @@ fn run(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> Result<()
         modes: prover.modes,
     }))?;
     if describing {
+        let _ = channel.receive(); // stays until the supervisor has looked at it
         return Ok(());
     }
     let mut stage = make(&start);

@@ -53,10 +53,7 @@ fn filter(
 }
 
 fn allowed(executable_memory: bool) -> io::Result<Rules> {
-    let mut rules: Rules = ALWAYS
-        .iter()
-        .map(|call| (*call, Vec::new()))
-        .collect();
+    let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
 
     // Private memory only: the limit on memory does not count the shared kind,
     // nor stacks that grow down. Mapping a file would need a descriptor of one.
