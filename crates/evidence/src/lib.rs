@@ -1,1 +1,47 @@
-//! soundproof-evidence
+//! Judges evidence (RFC 9334): a verdict is a pure function of evidence, the
+//! binding expected, endorsements, policy and time. No I/O, no clock, no
+//! randomness; the same in the enclave, the command line and the browser.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`session`] | from a session's transcript to the binding that its evidence must carry |
+//! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
+//! | [`quote`] | the fields of a TDX quote, v4 and v5 |
+//! | [`tdx`] | Intel TDX under Intel's root, which is compiled in |
+//! | [`software`] | the software platform under the policy's own anchor |
+//! | [`verdict`], [`reason`] | what came out, one line a check |
+//!
+//! ```no_run
+//! # fn f(session: soundproof_protocol::receipt::SessionEvidence, toml: &str, now_ms: u64) -> Result<(), Box<dyn std::error::Error>> {
+//! use soundproof_evidence::{Policy, appraise, verify_session};
+//!
+//! let policy = Policy::from_toml(toml)?;
+//! let (transcript, binding) = verify_session(&session)?;
+//! // compare transcript.nonce with the nonce that was sent
+//! let trust = soundproof_protocol::trust::TrustConfiguration::from_slice(&session.trust.0)?;
+//! let verdict = appraise(&session.evidence, &session.endorsements, &binding, &trust, &policy, now_ms);
+//! let accepted = verdict.accept().map_err(|rejected| rejected.to_string())?;
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod appraise;
+mod bytes;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod policy;
+pub mod quote;
+pub mod reason;
+pub mod session;
+pub mod software;
+pub mod tdx;
+mod trust;
+pub mod verdict;
+
+pub use appraise::{appraise, explain, explain_under};
+pub use bytes::Hex;
+pub use policy::{Policy, PolicyError};
+pub use quote::Measurements;
+pub use reason::Reason;
+pub use session::{SessionError, verify_session};
+pub use verdict::{Accepted, Check, Facts, Outcome, Verdict};

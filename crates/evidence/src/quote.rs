@@ -1,0 +1,268 @@
+//! The fields of a TDX quote, v4 and v5 (Intel TDX DCAP Quoting Library API,
+//! appendix 3). Reading one says nothing about who made it.
+//!
+//! A quote is read only in its one form: every length must be used up to its
+//! last byte, and after the last byte there may only be zeros (some firmware
+//! pads to a fixed size).
+
+use crate::bytes::Hex;
+use dcap_qvl::quote::{Quote as Raw, TDReport10};
+use serde::{Deserialize, Serialize};
+use soundproof_protocol::attestation::MAX_EVIDENCE;
+
+const HEADER: usize = 48;
+const BODY_DESCRIPTOR: usize = 6;
+const TDX: u32 = 0x81;
+const CERT_QE_REPORT: u16 = 6;
+const CERT_PCK_CHAIN: u16 = 5;
+const QE_REPORT: usize = 384;
+const SIGNATURE: usize = 64;
+const PUBLIC_KEY: usize = 64;
+
+/// All that decides what runs in a trust domain: the complete tuple that a
+/// policy's release names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurements {
+    /// The TDX module.
+    pub mrseam: Hex<48>,
+    /// The module's signer; zero for Intel's.
+    pub mrsignerseam: Hex<48>,
+    /// TD attributes, as they lie in the report.
+    pub tdattributes: Hex<8>,
+    /// Extended features that the domain may use.
+    pub xfam: Hex<8>,
+    /// What the domain was built from.
+    pub mrtd: Hex<48>,
+    /// Set by the owner: configuration.
+    pub mrconfigid: Hex<48>,
+    /// Set by the owner.
+    pub mrowner: Hex<48>,
+    /// Set by the owner.
+    pub mrownerconfig: Hex<48>,
+    /// Extended at run time: firmware and its configuration.
+    pub rtmr0: Hex<48>,
+    /// Boot loader and kernel.
+    pub rtmr1: Hex<48>,
+    /// Operating system.
+    pub rtmr2: Hex<48>,
+    /// Application.
+    pub rtmr3: Hex<48>,
+}
+
+impl Measurements {
+    /// Names of the fields in which two tuples differ.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let pairs: [(&'static str, bool); 12] = [
+            ("mrseam", self.mrseam == other.mrseam),
+            ("mrsignerseam", self.mrsignerseam == other.mrsignerseam),
+            ("tdattributes", self.tdattributes == other.tdattributes),
+            ("xfam", self.xfam == other.xfam),
+            ("mrtd", self.mrtd == other.mrtd),
+            ("mrconfigid", self.mrconfigid == other.mrconfigid),
+            ("mrowner", self.mrowner == other.mrowner),
+            ("mrownerconfig", self.mrownerconfig == other.mrownerconfig),
+            ("rtmr0", self.rtmr0 == other.rtmr0),
+            ("rtmr1", self.rtmr1 == other.rtmr1),
+            ("rtmr2", self.rtmr2 == other.rtmr2),
+            ("rtmr3", self.rtmr3 == other.rtmr3),
+        ];
+        pairs
+            .into_iter()
+            .filter_map(|(name, same)| (!same).then_some(name))
+            .collect()
+    }
+}
+
+impl From<&TDReport10> for Measurements {
+    fn from(report: &TDReport10) -> Self {
+        Self {
+            mrseam: Hex(report.mr_seam),
+            mrsignerseam: Hex(report.mr_signer_seam),
+            tdattributes: Hex(report.td_attributes),
+            xfam: Hex(report.xfam),
+            mrtd: Hex(report.mr_td),
+            mrconfigid: Hex(report.mr_config_id),
+            mrowner: Hex(report.mr_owner),
+            mrownerconfig: Hex(report.mr_owner_config),
+            rtmr0: Hex(report.rt_mr0),
+            rtmr1: Hex(report.rt_mr1),
+            rtmr2: Hex(report.rt_mr2),
+            rtmr3: Hex(report.rt_mr3),
+        }
+    }
+}
+
+/// Why bytes are not a TDX quote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuoteError {
+    /// Longer than [`MAX_EVIDENCE`].
+    #[error("{0} bytes, at most {MAX_EVIDENCE} are accepted")]
+    TooLong(usize),
+    /// Ends inside a field, or a length does not fit what it measures.
+    #[error("truncated, or a length that does not fit: {0}")]
+    Framing(&'static str),
+    /// Another version than 4 and 5.
+    #[error("quote of version {0}; 4 and 5 are understood")]
+    Version(u16),
+    /// Not of a trust domain.
+    #[error("TEE type {0:#x}; TDX is 0x81")]
+    TeeType(u32),
+    /// Certification data of another type.
+    #[error("certification data of type {0}; a quote carries 6 with 5 inside")]
+    CertificationData(u16),
+    /// Anything else that the format does not allow.
+    #[error("not a TDX quote")]
+    Malformed,
+}
+
+/// A quote that was read, not verified.
+pub struct Quote {
+    raw: Raw,
+    report: TDReport10,
+}
+
+impl Quote {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`QuoteError`]; never panics, and takes memory in proportion to the
+    /// input only.
+    pub fn parse(bytes: &[u8]) -> Result<Self, QuoteError> {
+        if bytes.len() > MAX_EVIDENCE {
+            return Err(QuoteError::TooLong(bytes.len()));
+        }
+        check_framing(bytes)?;
+        let raw = Raw::parse(bytes).map_err(|_| QuoteError::Malformed)?;
+        let report = *raw.report.as_td10().ok_or(QuoteError::Malformed)?;
+        Ok(Self { raw, report })
+    }
+
+    /// Version of the format.
+    pub fn version(&self) -> u16 {
+        self.raw.header.version
+    }
+
+    /// What runs.
+    pub fn measurements(&self) -> Measurements {
+        Measurements::from(&self.report)
+    }
+
+    /// The 64 bytes that it carries.
+    pub fn report_data(&self) -> &[u8; 64] {
+        &self.report.report_data
+    }
+
+    /// SVNs of the TDX module and its loader.
+    pub fn tee_tcb_svn(&self) -> &[u8; 16] {
+        &self.report.tee_tcb_svn
+    }
+
+    /// Whether bit 0 of the TD attributes, DEBUG, is set: the host can read
+    /// and write the domain's memory.
+    pub fn is_debug(&self) -> bool {
+        self.report
+            .td_attributes
+            .first()
+            .is_some_and(|tud| tud & 1 != 0)
+    }
+
+    pub(crate) fn raw(&self) -> &Raw {
+        &self.raw
+    }
+}
+
+/// Walks the lengths. The parser below takes what it needs and would ignore
+/// bytes that are left over; nothing may be.
+fn check_framing(bytes: &[u8]) -> Result<(), QuoteError> {
+    let mut all = Cursor(bytes);
+    let header = all.take(HEADER, "header")?;
+    let version = u16_at(header, 0);
+    let tee_type = u32_at(header, 4);
+    let body = match version {
+        4 => 584,
+        5 => {
+            let descriptor = all.take(BODY_DESCRIPTOR, "body descriptor")?;
+            match (u16_at(descriptor, 0), u32_at(descriptor, 2)) {
+                (2, 584) => 584,
+                (3, 648) => 648,
+                (4, 885) => 885,
+                _ => return Err(QuoteError::Framing("body type and size")),
+            }
+        }
+        other => return Err(QuoteError::Version(other)),
+    };
+    if tee_type != TDX {
+        return Err(QuoteError::TeeType(tee_type));
+    }
+    all.take(body, "body")?;
+    let mut auth = all.sized_u32("signature data")?;
+    if all.0.iter().any(|byte| *byte != 0) {
+        return Err(QuoteError::Framing("bytes after the quote"));
+    }
+    auth.take(SIGNATURE + PUBLIC_KEY, "signature")?;
+    let kind = auth.u16("certification data")?;
+    if kind != CERT_QE_REPORT {
+        return Err(QuoteError::CertificationData(kind));
+    }
+    let mut certification = auth.sized_u32("certification data")?;
+    auth.end("signature data")?;
+    certification.take(QE_REPORT + SIGNATURE, "QE report")?;
+    let auth_data = certification.u16("QE authentication data")?;
+    certification.take(usize::from(auth_data), "QE authentication data")?;
+    let kind = certification.u16("PCK certificate chain")?;
+    if kind != CERT_PCK_CHAIN {
+        return Err(QuoteError::CertificationData(kind));
+    }
+    certification.sized_u32("PCK certificate chain")?;
+    certification.end("QE report certification data")
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], QuoteError> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(len)
+            .ok_or(QuoteError::Framing(what))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u16(&mut self, what: &'static str) -> Result<u16, QuoteError> {
+        self.take(2, what).map(|bytes| u16_at(bytes, 0))
+    }
+
+    /// A 32-bit length and that many bytes.
+    fn sized_u32(&mut self, what: &'static str) -> Result<Cursor<'a>, QuoteError> {
+        let len = self.take(4, what).map(|bytes| u32_at(bytes, 0))?;
+        let len = usize::try_from(len).map_err(|_| QuoteError::Framing(what))?;
+        self.take(len, what).map(Cursor)
+    }
+
+    fn end(&self, what: &'static str) -> Result<(), QuoteError> {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(QuoteError::Framing(what))
+        }
+    }
+}
+
+/// Little endian; 0 past the end, which `take` has ruled out.
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u16::from_le_bytes(*chunk))
+}
+
+/// Likewise.
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map_or(0, |chunk| u32::from_le_bytes(*chunk))
+}
