@@ -20,7 +20,7 @@ use seccompiler::{
 /// By system call, the rules of which one must match; none: always allowed.
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// Puts up the filter. Threads that are started later inherit it.
+/// Puts up the filter for this thread, and for those that it starts later.
 pub(super) fn apply(executable_memory: bool) -> io::Result<()> {
     // Two filters; the kernel takes the stricter answer. The C library asks for
     // threads by clone3 first, whose flags are in memory where no filter sees
@@ -35,8 +35,8 @@ pub(super) fn apply(executable_memory: bool) -> io::Result<()> {
         SeccompAction::Allow,
         SeccompAction::Errno(errno(libc::EPERM)),
     )?;
-    seccompiler::apply_filter_all_threads(&no_clone3).map_err(io::Error::other)?;
-    seccompiler::apply_filter_all_threads(&allowed).map_err(io::Error::other)
+    seccompiler::apply_filter(&no_clone3).map_err(io::Error::other)?;
+    seccompiler::apply_filter(&allowed).map_err(io::Error::other)
 }
 
 fn filter(

@@ -140,7 +140,7 @@ struct Work<'a> {
 /// Where a stage's input comes from.
 enum Source {
     Client(InputStream),
-    Stage(Running, u64),
+    Stage(Box<Running>, u64),
 }
 
 /// A stage at work.
@@ -235,7 +235,7 @@ impl Work<'_> {
             {
                 Ok(Answer::Intermediate(len)) => {
                     worked += running.worked;
-                    source = Source::Stage(running, len);
+                    source = Source::Stage(Box::new(running), len);
                 }
                 Ok(Answer::Result {
                     proof,

@@ -22,6 +22,7 @@ mod executable;
 mod job;
 mod launcher;
 mod link;
+mod load;
 mod parts;
 mod pool;
 mod process;

@@ -1,30 +1,25 @@
 //! The processes of one stage, and how a program gets into them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use futures_util::StreamExt;
 use soundproof_protocol::description::ProgramPart;
-use soundproof_protocol::digest::Hasher;
 use soundproof_protocol::error::{Code, Failure};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{ProverConfig, StageConfig};
 use super::launcher::Launcher;
+use super::load::{LoadError, Loader};
 use super::parts::{Cache, PartProvider};
 use super::process::Process;
 use super::{StageStatus, SupervisorError};
 use crate::sandbox::SandboxLevel;
-use crate::wire::{Form, Hello, Need, Part, Program, StageInfo, ToKeeper, ToProver, WireError};
+use crate::wire::{Hello, StageInfo};
 
 /// Processes that a job tries before it gives up, when they die while loading:
 /// nothing of the job is in them yet.
 const ATTEMPTS: usize = 3;
-/// Exchanges while loading one program, at most.
-const MAX_LOAD_STEPS: usize = 64;
 
 /// A program, as one stage sees it: those of its parts that the stage uses.
 pub(super) type StageProgram = Vec<ProgramPart>;
@@ -34,7 +29,7 @@ pub(super) struct Pool {
     pub(super) stage: StageInfo,
     pub(super) config: StageConfig,
     launcher: Arc<Launcher>,
-    cache: Arc<Cache>,
+    loader: Loader,
     stop: CancellationToken,
     permits: Arc<Semaphore>,
     state: Mutex<State>,
@@ -43,9 +38,6 @@ pub(super) struct Pool {
     required: Mutex<SandboxLevel>,
     system: String,
     version: String,
-    max_part_bytes: u64,
-    load_time: Duration,
-    idle_time: Duration,
 }
 
 #[derive(Default)]
@@ -74,10 +66,16 @@ impl Pool {
     ) -> Result<Self, SupervisorError> {
         let mut pool = Self {
             permits: Arc::new(Semaphore::new(config.jobs.min(Semaphore::MAX_PERMITS))),
+            loader: Loader {
+                stage: stage.clone(),
+                cache: cache.clone(),
+                max_part_bytes: prover.max_part_bytes,
+                load_time: prover.load_time,
+                idle_time: prover.idle_time,
+            },
             stage,
             config,
             launcher: launcher.clone(),
-            cache: cache.clone(),
             stop: stop.clone(),
             state: Mutex::default(),
             refilling: tokio::sync::Mutex::default(),
@@ -85,9 +83,6 @@ impl Pool {
             required: Mutex::default(),
             system: hello.system.clone(),
             version: hello.version.clone(),
-            max_part_bytes: prover.max_part_bytes,
-            load_time: prover.load_time,
-            idle_time: prover.idle_time,
         };
         let first = pool.launch().await?;
         pool.sandbox = first.hello.sandbox.clone();
@@ -149,7 +144,7 @@ impl Pool {
                     pool: self.clone(),
                 });
             }
-            match self.load(&mut process, program, provider).await {
+            match self.loader.load(&mut process, program, provider).await {
                 Ok(()) => {
                     return Ok(Lease {
                         process,
@@ -166,8 +161,8 @@ impl Pool {
                     }
                     return Err(failure);
                 }
-                Err(LoadError::Died(code)) => {
-                    failure = Failure::new(code, "");
+                Err(LoadError::Died) => {
+                    failure = Failure::new(Code::ProverDied, "");
                     place = process.permit.take();
                 }
             }
@@ -232,6 +227,7 @@ impl Pool {
                     None => self.launch().await?,
                 };
                 if self
+                    .loader
                     .load(&mut process, &program, provider.as_ref())
                     .await
                     .is_err()
@@ -267,7 +263,7 @@ impl Pool {
     async fn launch(&self) -> Result<Process, SupervisorError> {
         // All threads for all the time that a job may take, and time to load.
         let cpu = self.stage.runs_program.then(|| {
-            (self.config.time + self.load_time)
+            (self.config.time + self.loader.load_time)
                 .as_secs()
                 .saturating_add(1)
                 .saturating_mul(self.config.threads)
@@ -292,191 +288,9 @@ impl Pool {
         }
     }
 
-    /// Loads a program into a process.
-    async fn load(
-        &self,
-        process: &mut Process,
-        program: &StageProgram,
-        provider: &dyn PartProvider,
-    ) -> Result<(), LoadError> {
-        match self.converse(process, program, provider).await {
-            Ok(()) => Ok(()),
-            Err(Talk::Failed { failure, usable }) => Err(LoadError::Failed { failure, usable }),
-            Err(Talk::Wire(e)) => match process.post_mortem(&e).await {
-                Code::ProverDied => Err(LoadError::Died(Code::ProverDied)),
-                code => Err(LoadError::Failed {
-                    failure: Failure::new(code, ""),
-                    usable: false,
-                }),
-            },
-        }
-    }
-
-    async fn converse(
-        &self,
-        process: &mut Process,
-        program: &StageProgram,
-        provider: &dyn PartProvider,
-    ) -> Result<(), Talk> {
-        let derived = program
-            .iter()
-            .map(|part| part.digest)
-            .filter(|digest| {
-                self.cache
-                    .get(&self.stage.name, digest, Form::Derived)
-                    .is_some()
-            })
-            .collect();
-        process
-            .link
-            .send(&ToProver::Program(Program {
-                parts: program.clone(),
-                derived,
-            }))
-            .await?;
-        for _ in 0..MAX_LOAD_STEPS {
-            let message = timeout(self.load_time, process.link.receive())
-                .await
-                .map_err(|_| Talk::late())??;
-            match message {
-                ToKeeper::Need(need) if program.iter().any(|part| part.digest == need.digest) => {
-                    self.serve_part(process, &need, provider).await?;
-                }
-                // From a process that has seen an input nothing is kept.
-                ToKeeper::Derived(part)
-                    if process.jobs == 0
-                        && part.form == Form::Derived
-                        && self.cache.fits(part.len)
-                        && program.iter().any(|p| p.digest == part.digest) =>
-                {
-                    let bytes = timeout(
-                        self.load_time,
-                        process.link.receive_stream(part.len, part.len),
-                    )
-                    .await
-                    .map_err(|_| Talk::late())??;
-                    self.cache
-                        .put(&self.stage.name, part.digest, Form::Derived, bytes.to_vec());
-                }
-                ToKeeper::Ready => return Ok(()),
-                ToKeeper::Failed(failure) => {
-                    return Err(Talk::Failed {
-                        failure,
-                        usable: true,
-                    });
-                }
-                _ => return Err(WireError::Order("what belongs to loading").into()),
-            }
-        }
-        Err(WireError::Order("an end to loading").into())
-    }
-
-    /// Sends one part: what the cache has, or what the store has while it is hashed.
-    async fn serve_part(
-        &self,
-        process: &mut Process,
-        need: &Need,
-        provider: &dyn PartProvider,
-    ) -> Result<(), Talk> {
-        let announce = |len| {
-            ToProver::Part(Part {
-                digest: need.digest,
-                form: need.form,
-                len,
-            })
-        };
-        if let Some(bytes) = self.cache.get(&self.stage.name, &need.digest, need.form) {
-            process.link.send(&announce(bytes.len() as u64)).await?;
-            process.link.send_data(&bytes).await?;
-            return Ok(process.link.send(&ToProver::End).await?);
-        }
-        if need.form == Form::Derived {
-            // Gone from the cache since it was named. Nothing is wrong with the job.
-            return self
-                .cut(process, Failure::new(Code::ProverUnavailable, ""))
-                .await;
-        }
-        let mut part = match provider.open(need.digest).await {
-            Ok(part) if part.len <= self.max_part_bytes => part,
-            Ok(_) => return self.cut(process, Failure::new(Code::MemoryLimit, "")).await,
-            Err(failure) => return self.cut(process, failure).await,
-        };
-        process.link.send(&announce(part.len)).await?;
-        let mut hasher = Hasher::new();
-        let mut left = part.len;
-        let mut copy = (self.stage.runs_program && self.cache.fits(part.len)).then(Vec::new);
-        while left > 0 {
-            let piece = match timeout(self.idle_time, part.pieces.next()).await {
-                Ok(Some(Ok(piece))) if piece.len() as u64 <= left => piece,
-                Ok(Some(Err(failure))) => return self.cut(process, failure).await,
-                Ok(Some(Ok(_)) | None) => {
-                    return self.cut(process, Failure::new(Code::BlobCorrupt, "")).await;
-                }
-                Err(_) => {
-                    return self
-                        .cut(process, Failure::new(Code::StorageFailed, ""))
-                        .await;
-                }
-            };
-            hasher.update(&piece);
-            left -= piece.len() as u64;
-            if let Some(copy) = &mut copy {
-                copy.extend_from_slice(&piece);
-            }
-            timeout(self.idle_time, process.link.send_data(&piece))
-                .await
-                .map_err(|_| Talk::late())??;
-        }
-        if hasher.finish() != need.digest {
-            return self.cut(process, Failure::new(Code::BlobCorrupt, "")).await;
-        }
-        process.link.send(&ToProver::End).await?;
-        if let Some(copy) = copy {
-            self.cache
-                .put(&self.stage.name, need.digest, Form::Source, copy);
-        }
-        Ok(())
-    }
-
-    async fn cut<T>(&self, process: &mut Process, failure: Failure) -> Result<T, Talk> {
-        process.link.send(&ToProver::Cut).await?;
-        Err(Talk::Failed {
-            failure,
-            usable: true,
-        })
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Why a conversation ended.
-enum Talk {
-    Failed { failure: Failure, usable: bool },
-    Wire(WireError),
-}
-
-impl Talk {
-    fn late() -> Self {
-        Self::Failed {
-            failure: Failure::new(Code::TimeLimit, ""),
-            usable: false,
-        }
-    }
-}
-
-impl From<WireError> for Talk {
-    fn from(e: WireError) -> Self {
-        Self::Wire(e)
-    }
-}
-
-enum LoadError {
-    /// For a reason that will not go away with another process.
-    Failed { failure: Failure, usable: bool },
-    /// Another process may be luckier.
-    Died(Code),
 }
 
 impl State {
