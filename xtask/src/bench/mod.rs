@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: what proving costs when it is delegated.
+//!
+//! Both sides are measured in one session and in turn, block by block, so that
+//! a machine that grows slower meanwhile is as slow for both.
+
+mod delegation;
+mod peers;
+mod plot;
+mod stats;
+
+use crate::shell::Result;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub(crate) enum Task {
+    /// A Semaphore proof delegated against the same prover called in process, and the peers
+    Delegation(delegation::Options),
+}
+
+pub(crate) fn run(task: &Task) -> Result {
+    match task {
+        Task::Delegation(options) => delegation::run(options),
+    }
+}

@@ -1,0 +1,88 @@
+//! What the continuous integration checks, in one go; `.ci/run` prepares the
+//! machine and calls it. Quick checks come first. Everything is built with the
+//! release profile, so that clippy, rustdoc and the tests share build scripts
+//! and macros.
+
+use crate::{
+    shell::{self, Failure, Result},
+    test, wasm,
+};
+
+type Step = (&'static str, fn() -> Result);
+
+const STEPS: [Step; 6] = [
+    ("format", format),
+    ("dependencies", deny),
+    ("clippy", clippy),
+    ("documentation", documentation),
+    ("wasm", wasm::run_where_possible),
+    // Last, so that its line `N passed, N failed` is what ends the log.
+    ("tests and golden files", golden),
+];
+
+pub(crate) fn run() -> Result {
+    for (name, step) in STEPS {
+        step().map_err(|failure| Failure::of(name, failure))?;
+    }
+    Ok(())
+}
+
+fn format() -> Result {
+    shell::run(
+        "cargo fmt --check",
+        shell::cargo().args(["fmt", "--all", "--check"]),
+    )
+}
+
+fn clippy() -> Result {
+    let mut cargo = shell::cargo();
+    cargo.args([
+        "clippy",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+    ]);
+    shell::run("clippy", cargo.args(["--", "-D", "warnings"]))
+}
+
+fn documentation() -> Result {
+    let mut cargo = shell::cargo();
+    cargo.args(["doc", "--release", "--locked", "--workspace", "--no-deps"]);
+    shell::run("rustdoc", cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Licences, sources and banned crates; advisories too where the database of
+/// them can be fetched.
+pub(crate) fn deny() -> Result {
+    if !shell::has("cargo-deny") {
+        return Err(Failure::new(
+            "cargo-deny is missing: cargo install --locked cargo-deny",
+        ));
+    }
+    let check = |what: &[&str]| {
+        let mut cargo = shell::cargo();
+        cargo.args(["deny", "--locked", "--log-level", "error", "check"]);
+        shell::run("cargo deny", cargo.args(what))
+    };
+    check(&["bans", "licenses", "sources"])?;
+    let mut fetch = shell::cargo();
+    fetch.args(["deny", "--log-level", "off", "fetch", "db"]);
+    match shell::run("advisory database", &mut fetch) {
+        Ok(()) => check(&["advisories", "--disable-fetch"]),
+        Err(_) => {
+            eprintln!("== advisories not checked: their database cannot be reached from here");
+            Ok(())
+        }
+    }
+}
+
+/// All tests; then nothing that is committed may have changed: a test that
+/// rewrites a golden file instead of failing shows here.
+pub(crate) fn golden() -> Result {
+    let tests = test::all("")?;
+    let mut git = shell::command("git");
+    git.args(["diff", "--exit-code", "--stat"]);
+    shell::run("committed files unchanged", &mut git)?;
+    test::conclude(&tests)
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, a workspace of its own,
+//! one after the other. A finding ends the run; its input stays in
+//! `fuzz/artifacts/`.
+
+use crate::shell::{self, Failure, Result};
+use clap::Args;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only targets whose name contains this
+    #[arg(default_value = "")]
+    target: String,
+    /// Seconds for each target
+    #[arg(long, default_value_t = 120)]
+    seconds: u32,
+    /// With AddressSanitizer: slower; needs RUSTC_BOOTSTRAP, which is set
+    #[arg(long)]
+    asan: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result {
+    if !shell::has("cargo-fuzz") {
+        return Err(Failure::new(
+            "cargo-fuzz is missing: cargo install --locked cargo-fuzz",
+        ));
+    }
+    let listed = shell::output(shell::cargo().args(["fuzz", "list"]))?;
+    let targets: Vec<_> = listed
+        .lines()
+        .filter(|name| name.contains(&options.target))
+        .collect();
+    if targets.is_empty() {
+        return Err(Failure::new(format!(
+            "no fuzz target's name contains {:?}",
+            options.target
+        )));
+    }
+    for target in &targets {
+        let mut cargo = shell::cargo();
+        // Other flags than the product's: kept apart.
+        cargo.env("CARGO_TARGET_DIR", shell::target_dir().join("xtask/fuzz"));
+        cargo.args(["fuzz", "run", "--release", "--sanitizer"]);
+        if options.asan {
+            cargo.env("RUSTC_BOOTSTRAP", "1").arg("address");
+        } else {
+            cargo.arg("none");
+        }
+        cargo.args([
+            target,
+            "--",
+            "-rss_limit_mb=2048",
+            "-timeout=10",
+            "-verbosity=0",
+        ]);
+        cargo.args([
+            "-print_final_stats=1",
+            &format!("-max_total_time={}", options.seconds),
+        ]);
+        shell::run(&format!("fuzzing {target}"), &mut cargo)?;
+    }
+    println!(
+        "{} targets, {} s each, no finding",
+        targets.len(),
+        options.seconds
+    );
+    Ok(())
+}
