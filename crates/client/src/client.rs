@@ -1,0 +1,296 @@
+//! [`Client`]: one server, one policy.
+
+use crate::{
+    AcceptedSession, Error, Retry,
+    endpoint::Endpoint,
+    event::{Event, Observer},
+    session::{Asked, judge, now_ms},
+    transport::{Settings, Transport},
+};
+use reqwest::{Method, header::CONTENT_TYPE};
+use soundproof_evidence::Policy;
+use soundproof_protocol::{
+    PROTOCOL_VERSION,
+    api::{CBOR, MAX_HELD, MAX_SESSION_OPENED, OpenSession, SessionOpened},
+    attestation::Endorsements,
+    cbor,
+    digest::Digest,
+    id::Nonce,
+    suite::Suite,
+};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// A session with less than this left is not used for another job.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// A client of one server, judging by one policy. Cheap to clone; make it
+/// once and keep it: it keeps connections, sessions and endorsements.
+#[derive(Clone)]
+pub struct Client(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    settings: Settings,
+    pub(crate) policy: Policy,
+    pub(crate) retry: Retry,
+    suites: Vec<Suite>,
+    pub(crate) resubmissions: u32,
+    transport: Mutex<Arc<Transport>>,
+    session: tokio::sync::Mutex<Option<Arc<AcceptedSession>>>,
+    held: Mutex<Vec<Endorsements>>,
+    blobs: Mutex<HashSet<Digest>>,
+}
+
+/// Makes a [`Client`] that is not as by default.
+#[derive(Debug)]
+#[must_use]
+pub struct ClientBuilder {
+    url: String,
+    policy: Policy,
+    api_key: Option<Zeroizing<String>>,
+    retry: Retry,
+    suites: Vec<Suite>,
+    resubmissions: u32,
+    danger_plain_http: bool,
+}
+
+impl Client {
+    /// A client of the server at `url`: `https://…`, or `http://` to this
+    /// machine's loopback address.
+    ///
+    /// # Errors
+    /// [`Error::Url`].
+    pub fn new(url: impl Into<String>, policy: Policy) -> Result<Self, Error> {
+        Self::builder(url, policy).build()
+    }
+
+    /// For what [`Client::new`] does not ask.
+    pub fn builder(url: impl Into<String>, policy: Policy) -> ClientBuilder {
+        ClientBuilder {
+            url: url.into(),
+            policy,
+            api_key: None,
+            retry: Retry::default(),
+            suites: Suite::ALL.to_vec(),
+            resubmissions: 2,
+            danger_plain_http: false,
+        }
+    }
+
+    /// The server's URL.
+    pub fn url(&self) -> String {
+        self.0.settings.endpoint.to_string()
+    }
+
+    /// Opens a session and has its evidence judged. What is sent: a fresh
+    /// nonce, the suites, digests of endorsements that are held, and the API
+    /// key if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] with the verdict, [`Error::Transcript`],
+    /// [`Error::TlsPin`], and those of the network.
+    pub async fn open_session(&self) -> Result<AcceptedSession, Error> {
+        // A fresh nonce each time: a call that may have reached the server is
+        // not repeated.
+        self.0.retry.run(|| self.open_session_once()).await
+    }
+
+    async fn open_session_once(&self) -> Result<AcceptedSession, Error> {
+        let transport = self.transport();
+        match self.open_session_over(transport).await {
+            // The server has another key than last time: look again, trusting
+            // nothing from before. Evidence must vouch for the new key.
+            Err(Error::TlsPin(_)) => {
+                let fresh = Arc::new(Transport::new(&self.0.settings, None)?);
+                *lock(&self.0.transport) = Arc::clone(&fresh);
+                self.open_session_over(fresh).await
+            }
+            done => done,
+        }
+    }
+
+    async fn open_session_over(&self, transport: Arc<Transport>) -> Result<AcceptedSession, Error> {
+        const CALL: &str = "opening a session";
+        let held = lock(&self.0.held).clone();
+        let mut nonce = Nonce([0; 32]);
+        getrandom::fill(&mut nonce.0).map_err(|_| Error::Internal("no randomness to be had"))?;
+        let request = OpenSession {
+            version: PROTOCOL_VERSION,
+            nonce,
+            suites: self.0.suites.iter().map(|suite| suite.code()).collect(),
+            held: held.iter().map(Endorsements::digest).collect(),
+        };
+        let started = (Instant::now(), now_ms());
+        let call = transport
+            .request(Method::POST, "v1/sessions", None)?
+            .header(CONTENT_TYPE, CBOR)
+            .body(cbor::to_vec(&request));
+        let response = transport.send(CALL, call).await?;
+        let body = transport.body(CALL, response, MAX_SESSION_OPENED).await?;
+        let opening = started.0.elapsed();
+        let reply: SessionOpened =
+            cbor::from_slice(&body, MAX_SESSION_OPENED).map_err(|error| Error::Reply {
+                call: CALL,
+                what: error.to_string(),
+            })?;
+        let tls_key = transport.tls_key();
+        if transport.endpoint.is_tls() && tls_key.is_none() {
+            return Err(Error::TlsPin("the connection showed no key"));
+        }
+        let judged = judge(
+            &Asked {
+                request: &request,
+                held: &held,
+                tls_key,
+                policy: &self.0.policy,
+                now_ms: now_ms(),
+            },
+            reply,
+        )?;
+        self.hold(&judged.evidence.endorsements);
+        Ok(AcceptedSession::new(judged, transport, started, opening))
+    }
+
+    /// The session that is open and lasts a while yet, or a new one. The
+    /// flag: it was there already.
+    pub(crate) async fn session(&self) -> Result<(Arc<AcceptedSession>, bool), Error> {
+        // Held while opening, so that many jobs at once open one session.
+        let mut current = self.0.session.lock().await;
+        if let Some(session) = current.as_ref().filter(|s| s.remaining() > MARGIN) {
+            return Ok((Arc::clone(session), true));
+        }
+        let opened = Arc::new(self.open_session().await?);
+        // One that does not last longer than the margin is used this once.
+        *current = Some(Arc::clone(&opened));
+        Ok((opened, false))
+    }
+
+    /// [`Client::session`], told to the observer.
+    pub(crate) async fn accepted(
+        &self,
+        observer: Observer<'_>,
+    ) -> Result<(Arc<AcceptedSession>, bool), Error> {
+        let (session, reused) = self.session().await?;
+        observer.tell(&Event::Accepted {
+            verdict: session.verdict(),
+            reused,
+        });
+        Ok((session, reused))
+    }
+
+    /// The next job opens a new session and has it appraised anew.
+    pub async fn forget_session(&self) {
+        *self.0.session.lock().await = None;
+    }
+
+    /// Connections whose key evidence vouched for; on loopback's plain HTTP
+    /// there is no key.
+    pub(crate) async fn vouched_transport(&self) -> Result<Arc<Transport>, Error> {
+        if self.0.settings.endpoint.is_tls() {
+            Ok(Arc::clone(&self.session().await?.0.transport))
+        } else {
+            Ok(self.transport())
+        }
+    }
+
+    /// Connections that nobody vouched for yet.
+    pub(crate) fn transport(&self) -> Arc<Transport> {
+        Arc::clone(&lock(&self.0.transport))
+    }
+
+    /// The newest few endorsements are kept, so that they need not be sent
+    /// again.
+    fn hold(&self, endorsements: &Endorsements) {
+        let mut held = lock(&self.0.held);
+        held.retain(|old| old != endorsements);
+        held.insert(0, endorsements.clone());
+        held.truncate(MAX_HELD.min(2));
+    }
+
+    pub(crate) fn knows_blob(&self, digest: &Digest) -> bool {
+        lock(&self.0.blobs).contains(digest)
+    }
+
+    pub(crate) fn note_blob(&self, digest: Digest) {
+        lock(&self.0.blobs).insert(digest);
+    }
+
+    pub(crate) fn forget_blobs(&self) {
+        lock(&self.0.blobs).clear();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClientBuilder {
+    /// Sent as a bearer token with every call, the session's too: over TLS to
+    /// a key that is not vouched for yet. It grants quota, not secrets.
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.api_key = Some(Zeroizing::new(key.into()));
+        self
+    }
+
+    /// How calls are repeated.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Suites to offer, best first; by default all.
+    pub fn suites(mut self, suites: impl Into<Vec<Suite>>) -> Self {
+        self.suites = suites.into();
+        self
+    }
+
+    /// How often one job is submitted anew after its key was lost; by default
+    /// twice. Each time is a whole new appraisal, with a new job id and data
+    /// key, and is reported.
+    pub fn resubmissions(mut self, most: u32) -> Self {
+        self.resubmissions = most;
+        self
+    }
+
+    /// Lets plain HTTP go to other machines. The witness stays sealed, but
+    /// whoever listens sees API keys and access secrets, and may cancel,
+    /// delete and watch jobs.
+    pub fn danger_plain_http(mut self) -> Self {
+        self.danger_plain_http = true;
+        self
+    }
+
+    /// The client. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Error::Url`].
+    pub fn build(self) -> Result<Client, Error> {
+        let settings = Settings {
+            endpoint: Endpoint::parse(&self.url, self.danger_plain_http)?,
+            api_key: self.api_key,
+        };
+        let transport = Mutex::new(Arc::new(Transport::new(&settings, None)?));
+        Ok(Client(Arc::new(Inner {
+            settings,
+            policy: self.policy,
+            retry: self.retry,
+            suites: self.suites,
+            resubmissions: self.resubmissions,
+            transport,
+            session: tokio::sync::Mutex::new(None),
+            held: Mutex::new(Vec::new()),
+            blobs: Mutex::new(HashSet::new()),
+        })))
+    }
+}
+
+impl core::fmt::Debug for Client {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Client({})", self.0.settings.endpoint)
+    }
+}

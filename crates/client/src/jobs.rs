@@ -1,0 +1,139 @@
+//! Jobs as the host sees them: list, look, cancel, delete.
+
+use crate::{Client, Error};
+use reqwest::Method;
+use soundproof_protocol::{
+    api::{JobList, JobState, JobView},
+    id::JobId,
+    ticket::{AccessSecret, Ticket},
+};
+use std::fmt::Write as _;
+
+/// A job, and what grants access to it: its access secret, or with none the
+/// client's API key.
+#[derive(Debug, Clone, Copy)]
+pub struct JobAccess<'a> {
+    /// The job.
+    pub job: JobId,
+    /// Its access secret.
+    pub secret: Option<&'a AccessSecret>,
+}
+
+impl From<JobId> for JobAccess<'_> {
+    fn from(job: JobId) -> Self {
+        Self { job, secret: None }
+    }
+}
+
+impl<'a> TryFrom<&'a Ticket> for JobAccess<'a> {
+    type Error = Error;
+
+    fn try_from(ticket: &'a Ticket) -> Result<Self, Error> {
+        let description =
+            soundproof_protocol::description::JobDescription::from_slice(&ticket.description.0)
+                .map_err(|_| Error::Ticket("the ticket's job description is none"))?;
+        Ok(Self {
+            job: description.job,
+            secret: Some(&ticket.access_secret),
+        })
+    }
+}
+
+impl Client {
+    /// A page of the tenant's jobs, newest first. `cursor` is the page
+    /// before's `next`.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn jobs(
+        &self,
+        limit: u32,
+        cursor: Option<&str>,
+        state: Option<JobState>,
+    ) -> Result<JobList, Error> {
+        let mut path = format!("v1/jobs?limit={limit}");
+        if let Some(cursor) = cursor {
+            path.push_str("&cursor=");
+            for byte in cursor.bytes() {
+                // Writing to a String cannot fail.
+                let _ = match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                        write!(path, "{}", char::from(byte))
+                    }
+                    _ => write!(path, "%{byte:02X}"),
+                };
+            }
+        }
+        if let Some(state) = state {
+            let _ = write!(path, "&state={}", state.name());
+        }
+        self.ask("listing jobs", Method::GET, &path, None).await
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn job(&self, access: impl Into<JobAccess<'_>>) -> Result<JobView, Error> {
+        let JobAccess { job, secret } = access.into();
+        let path = format!("v1/jobs/{job}");
+        self.ask("asking for a job", Method::GET, &path, secret)
+            .await
+    }
+
+    /// Asks the server to stop a job.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn cancel(&self, access: impl Into<JobAccess<'_>>) -> Result<JobView, Error> {
+        let JobAccess { job, secret } = access.into();
+        let path = format!("v1/jobs/{job}/cancel");
+        self.ask("cancelling a job", Method::POST, &path, secret)
+            .await
+    }
+
+    /// Deletes a job that has ended, with its outcome.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn delete(&self, access: impl Into<JobAccess<'_>>) -> Result<(), Error> {
+        let JobAccess { job, secret } = access.into();
+        let path = format!("v1/jobs/{job}");
+        let transport = self.vouched_transport().await?;
+        let attempt = || async {
+            let request = transport.request(Method::DELETE, &path, secret)?;
+            transport.send("deleting a job", request).await.map(drop)
+        };
+        self.0.retry.run(attempt).await
+    }
+
+    /// Whether the server answers, and is ready for jobs. Sends nothing but
+    /// the question.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn is_ready(&self) -> Result<bool, Error> {
+        let transport = self.transport();
+        let request = transport.request(Method::GET, "readyz", None)?;
+        match transport.send("asking for readiness", request).await {
+            Ok(_) => Ok(true),
+            Err(Error::Refused { .. } | Error::Reply { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        call: &'static str,
+        method: Method,
+        path: &str,
+        secret: Option<&AccessSecret>,
+    ) -> Result<T, Error> {
+        let transport = self.vouched_transport().await?;
+        let attempt = || async {
+            let request = transport.request(method.clone(), path, secret)?;
+            transport.json(call, request).await
+        };
+        self.0.retry.run(attempt).await
+    }
+}

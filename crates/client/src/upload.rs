@@ -1,0 +1,409 @@
+//! From an accepted session to an acknowledged job: program parts, create
+//! call, sealed input. May be cut anywhere and run again.
+
+use crate::{
+    AcceptedSession, Client, Error, Input, JobOptions, Program,
+    event::{Event, Observer},
+    program::{NamedPart, Part},
+    sealing::Sealing,
+    submitted::Submitted,
+    transport::Transport,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use reqwest::{
+    Method,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use soundproof_protocol::{
+    PROTOCOL_VERSION,
+    api::{CBOR, CreateJob, InputView, JobState, JobView},
+    cbor,
+    digest::Digest,
+    error::Code,
+    id::JobId,
+    ticket::{AccessSecret, Ticket},
+};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::io::AsyncReadExt as _;
+
+/// A sealed job on its way up. If [`Upload::run`] fails for want of a
+/// connection, it can be run again: parts that arrived stay, those that must
+/// be made again are compared with what they were.
+pub struct Upload {
+    client: Client,
+    session: Arc<AcceptedSession>,
+    program: Program,
+    sealing: Sealing,
+    in_flight: usize,
+    created: bool,
+    spent: Duration,
+}
+
+impl Client {
+    /// Seals `input` for `session`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::SessionOver`], [`Error::File`], [`Error::Seal`].
+    pub fn upload(
+        &self,
+        session: &Arc<AcceptedSession>,
+        program: &Program,
+        input: &Input,
+        options: &JobOptions,
+    ) -> Result<Upload, Error> {
+        self.upload_for(session, &[], program, input, options)
+    }
+
+    /// [`Client::upload`] for more recipients: any of these enclaves can open
+    /// the input too. The job is sent to the first.
+    ///
+    /// # Errors
+    /// As [`Client::upload`].
+    pub fn upload_for(
+        &self,
+        session: &Arc<AcceptedSession>,
+        others: &[&AcceptedSession],
+        program: &Program,
+        input: &Input,
+        options: &JobOptions,
+    ) -> Result<Upload, Error> {
+        let mut sessions: Vec<&AcceptedSession> = vec![session];
+        sessions.extend(others);
+        Ok(Upload {
+            client: self.clone(),
+            session: Arc::clone(session),
+            program: program.clone(),
+            sealing: Sealing::new(&sessions, program, input, options)?,
+            in_flight: options.parts_in_flight.max(1),
+            created: false,
+            spent: Duration::ZERO,
+        })
+    }
+}
+
+impl Upload {
+    /// The job's id.
+    pub fn job(&self) -> JobId {
+        self.sealing.description.job
+    }
+
+    /// Sends what the server does not hold yet, until the job is
+    /// acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`] if the input is not what it was: this upload
+    /// is then over. [`Error::Unreachable`]: run it again.
+    pub async fn run(&mut self, observer: Observer<'_>) -> Result<Submitted, Error> {
+        self.session.check_live()?;
+        let started = Instant::now();
+        let sealed_before = self.sealing.spent;
+        let done = self.go(observer).await;
+        let sealing = self.sealing.spent.saturating_sub(sealed_before);
+        self.spent += started.elapsed().saturating_sub(sealing);
+        done?;
+        let sealed_input = self
+            .sealing
+            .sealed_input()
+            .ok_or(Error::Internal("a part was left out"))?;
+        let job = self.job();
+        observer.tell(&Event::Acknowledged(job));
+        Ok(Submitted {
+            client: self.client.clone(),
+            ticket: Ticket {
+                version: PROTOCOL_VERSION,
+                url: self.client.url(),
+                description: cbor::to_vec(&self.sealing.description).into(),
+                outcome_key: self.sealing.keys.outcome.clone(),
+                access_secret: self.sealing.keys.access.clone(),
+                sealed_input,
+                commitment: self.sealing.keys.commitment,
+                session: self.session.evidence().clone(),
+            },
+            description: self.sealing.description.clone(),
+            verifier: Arc::clone(&self.program.verifier),
+            verdict: self.session.verdict().clone(),
+            seal: self.sealing.spent,
+            upload: self.spent,
+            acknowledged: Instant::now(),
+        })
+    }
+
+    async fn go(&mut self, observer: Observer<'_>) -> Result<(), Error> {
+        let inline = if self.sealing.is_inline() {
+            Some(Bytes::from(self.sealing.part(0).await?.0))
+        } else {
+            None
+        };
+        // A part that the store lost since it was last seen is sent again,
+        // once.
+        self.put_program(observer).await?;
+        let view = match self.create(inline.as_ref()).await {
+            Err(Error::Refused {
+                code: Code::BlobMissing | Code::BlobCorrupt,
+                ..
+            }) => {
+                self.client.forget_blobs();
+                self.put_program(observer).await?;
+                self.create(inline.as_ref()).await?
+            }
+            done => done?,
+        };
+        let resumed = core::mem::replace(&mut self.created, true);
+        observer.tell(&Event::Created(view.id));
+        if is_acknowledged(view.state) {
+            // Acknowledged before, and the reply was lost; or inline. The
+            // digest of what was sent must still be known.
+            return self.make_all().await;
+        }
+        if inline.is_some() {
+            return Err(Error::Reply {
+                call: "creating the job",
+                what: "a whole input was sent and not taken".into(),
+            });
+        }
+        self.put_parts(resumed || view.state == JobState::Uploading, observer)
+            .await
+    }
+
+    async fn create(&self, inline: Option<&Bytes>) -> Result<JobView, Error> {
+        const CALL: &str = "creating the job";
+        let transport = &self.session.transport;
+        let body = Bytes::from(cbor::to_vec(&CreateJob {
+            description: cbor::to_vec(&self.sealing.description).into(),
+            header: self.sealing.header_bytes().into(),
+            part_chunks: self.sealing.part_chunks,
+            input: inline.map(|bytes| bytes.to_vec().into()),
+        }));
+        let view: JobView = self
+            .client
+            .0
+            .retry
+            .run(|| async {
+                let request = transport
+                    .request(Method::POST, "v1/jobs", None)?
+                    .header(CONTENT_TYPE, CBOR)
+                    .body(body.clone());
+                transport.json(CALL, request).await
+            })
+            .await?;
+        if view.id != self.job() || view.description != self.sealing.digest {
+            return Err(Error::Reply {
+                call: CALL,
+                what: "it is about another job".into(),
+            });
+        }
+        Ok(view)
+    }
+
+    /// Makes what was not made, without sending it.
+    async fn make_all(&mut self) -> Result<(), Error> {
+        for part in 0..self.sealing.layout.parts() {
+            if self.sealing.made(part).is_none() {
+                self.sealing.part(part).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_parts(&mut self, resuming: bool, observer: Observer<'_>) -> Result<(), Error> {
+        let line = Line {
+            client: self.client.clone(),
+            transport: Arc::clone(&self.session.transport),
+            job: self.job(),
+            access: self.sealing.keys.access.clone(),
+        };
+        let held = if resuming {
+            line.held().await?
+        } else {
+            HashMap::new()
+        };
+        let (parts, layout) = (self.sealing.layout.parts(), self.sealing.layout);
+        let of = (0..parts).filter_map(|p| layout.part_len(p)).sum();
+        let in_flight = self.in_flight;
+        let (line, held) = (Arc::new(line), Arc::new(held));
+        // Parts are made one after the other and sent a few at a time: what
+        // is in memory is bounded by both.
+        let made = stream::try_unfold((&mut self.sealing, 0), {
+            let (line, held) = (Arc::clone(&line), Arc::clone(&held));
+            move |(sealing, part)| {
+                let (line, held) = (Arc::clone(&line), Arc::clone(&held));
+                async move {
+                    if part == parts {
+                        return Ok::<_, Error>(None);
+                    }
+                    let at_server = held.get(&part).copied();
+                    let len = sealing.layout.part_len(part).unwrap_or(0);
+                    let known = sealing
+                        .made(part)
+                        .is_some_and(|made| at_server == Some(made));
+                    let body = if known {
+                        None
+                    } else {
+                        let (bytes, digest) = sealing.part(part).await?;
+                        match at_server {
+                            Some(there) if there == digest => None,
+                            // Other bytes under our index: changed by the
+                            // host, or sent by another life of ours.
+                            Some(_) => return Err(Error::SourceChanged),
+                            None => Some(Bytes::from(bytes)),
+                        }
+                    };
+                    let sent = async move {
+                        match body {
+                            Some(body) => line.put(part, body).await.map(|done| (len, done)),
+                            None => Ok((len, false)),
+                        }
+                    };
+                    Ok(Some((sent, (sealing, part + 1))))
+                }
+            }
+        });
+        let mut sent = std::pin::pin!(made.try_buffer_unordered(in_flight));
+        let (mut bytes, mut complete) = (0, false);
+        while let Some((len, done)) = sent.try_next().await? {
+            bytes += len;
+            complete |= done;
+            observer.tell(&Event::Uploaded { bytes, of });
+        }
+        if complete || line.is_complete().await? {
+            return Ok(());
+        }
+        Err(Error::Reply {
+            call: "sending the input",
+            what: "every part was sent and not all were taken".into(),
+        })
+    }
+
+    async fn put_program(&self, observer: Observer<'_>) -> Result<(), Error> {
+        for part in self.program.parts.iter() {
+            if self.client.knows_blob(&part.name.digest) {
+                continue;
+            }
+            let transport = &self.session.transport;
+            let retry = &self.client.0.retry;
+            if !retry.run(|| has_blob(transport, &part.name.digest)).await? {
+                observer.tell(&Event::Program {
+                    role: &part.name.role,
+                    bytes: part.len,
+                });
+                retry.run(|| put_blob(transport, part)).await?;
+            }
+            self.client.note_blob(part.name.digest);
+        }
+        Ok(())
+    }
+}
+
+/// Once all parts are held the job is accepted, wherever it is by now.
+fn is_acknowledged(state: JobState) -> bool {
+    matches!(
+        state,
+        JobState::Queued | JobState::Running | JobState::Ended
+    )
+}
+
+/// What sending a part needs.
+struct Line {
+    client: Client,
+    transport: Arc<Transport>,
+    job: JobId,
+    access: AccessSecret,
+}
+
+impl Line {
+    /// Sends a part; whether the input is complete now.
+    async fn put(&self, part: u32, body: Bytes) -> Result<bool, Error> {
+        const CALL: &str = "sending the input";
+        let path = format!("v1/jobs/{}/input/{part}", self.job);
+        let attempt = || async {
+            let request = self
+                .transport
+                .request(Method::PUT, &path, Some(&self.access))?
+                .timeout(Duration::from_secs(600))
+                .header(CONTENT_TYPE, "application/octet-stream")
+                .body(body.clone());
+            let view: InputView = self.transport.json(CALL, request).await?;
+            Ok(is_acknowledged(view.state))
+        };
+        match self.client.0.retry.run(attempt).await {
+            // It arrived, all is there, and the reply was lost.
+            Err(Error::Refused {
+                code: Code::InputClosed,
+                ..
+            }) => Ok(true),
+            Err(Error::Refused {
+                code: Code::PartConflict,
+                ..
+            }) => Err(Error::SourceChanged),
+            done => done,
+        }
+    }
+
+    async fn view(&self) -> Result<InputView, Error> {
+        let path = format!("v1/jobs/{}/input", self.job);
+        let attempt = || async {
+            let request = self
+                .transport
+                .request(Method::GET, &path, Some(&self.access))?;
+            self.transport
+                .json("asking which parts are held", request)
+                .await
+        };
+        self.client.0.retry.run(attempt).await
+    }
+
+    async fn held(&self) -> Result<HashMap<u32, Digest>, Error> {
+        let view = self.view().await?;
+        Ok(view.held.iter().map(|p| (p.part, p.digest)).collect())
+    }
+
+    async fn is_complete(&self) -> Result<bool, Error> {
+        Ok(is_acknowledged(self.view().await?.state))
+    }
+}
+
+async fn has_blob(transport: &Transport, digest: &Digest) -> Result<bool, Error> {
+    let request = transport.request(Method::HEAD, &format!("v1/blobs/{digest}"), None)?;
+    // A reply to HEAD has no body, hence no problem document.
+    let response = request
+        .send()
+        .await
+        .map_err(|error| transport.network("asking for a program part", &error))?;
+    Ok(response.status().is_success())
+}
+
+async fn put_blob(transport: &Transport, part: &NamedPart) -> Result<(), Error> {
+    const CALL: &str = "sending a program part";
+    let request = transport
+        .request(Method::PUT, &format!("v1/blobs/{}", part.name.digest), None)?
+        .timeout(Duration::from_secs(3600))
+        .header(CONTENT_TYPE, "application/octet-stream");
+    let request = match &part.part {
+        Part::Bytes(bytes) => request.body(bytes.clone()),
+        Part::File(path) => {
+            let file = tokio::fs::File::open(path).await.map_err(|cause| {
+                Error::file(format!("{} {}", part.name.role, path.display()), cause)
+            })?;
+            let pieces = stream::try_unfold(file, |mut file| async move {
+                let mut piece = Vec::with_capacity(256 * 1024);
+                let read = file.read_buf(&mut piece).await?;
+                Ok::<_, std::io::Error>((read > 0).then_some((piece, file)))
+            });
+            request
+                .header(CONTENT_LENGTH, part.len)
+                .body(reqwest::Body::wrap_stream(pieces.boxed()))
+        }
+    };
+    transport.send(CALL, request).await.map(drop)
+}
+
+impl core::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Upload({}, …)", self.job())
+    }
+}
