@@ -38,7 +38,7 @@
 use crate::{bytes::Hex, quote::Measurements, tdx};
 use der::{DecodePem as _, Encode as _};
 use serde::{Deserialize, Serialize};
-use soundproof_protocol::{attestation::Platform, digest::Digest};
+use soundproof_protocol::{attestation::Platform, digest::Digest, trust::TrustConfiguration};
 
 /// Bytes of a policy at most.
 pub const MAX_POLICY: usize = 256 * 1024;
@@ -242,6 +242,29 @@ pub struct TrustRules {
     pub swap: bool,
     /// Prover executables that are accepted.
     pub prover: Vec<Prover>,
+}
+
+impl TrustRules {
+    /// Rules that accept what `trust` says, and nothing weaker.
+    pub fn exactly(trust: &TrustConfiguration) -> Self {
+        Self {
+            sandbox: Some(trust.sandbox.clone()),
+            delegation: trust.delegation.into_iter().collect(),
+            durable: trust.durable_scope.iter().cloned().collect(),
+            gpu: trust.gpu,
+            telemetry: trust.telemetry.clone(),
+            danger: trust.danger.clone(),
+            swap: trust.swap,
+            prover: trust
+                .provers
+                .iter()
+                .map(|prover| Prover {
+                    system: prover.system.clone(),
+                    executable: prover.executable,
+                })
+                .collect(),
+        }
+    }
 }
 
 /// `[[trust.prover]]`
