@@ -262,13 +262,10 @@ pub struct KeeperStatus {
     /// Prover processes alive.
     #[n(4)]
     pub provers: u64,
-    /// Prover processes that died unasked.
-    #[n(5)]
-    pub prover_deaths: u64,
     /// Whether jobs can run.
-    #[n(6)]
+    #[n(5)]
     pub ready: bool,
     /// Microseconds spent making quotes.
-    #[n(7)]
+    #[n(6)]
     pub quote_us: u64,
 }
