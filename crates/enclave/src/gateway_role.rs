@@ -1,0 +1,56 @@
+//! The gateway's process. It gets its configuration in one environment
+//! variable and the link to the keeper as its standard input; it says on
+//! standard output where it listens.
+
+use crate::Error;
+use soundproof_gateway::GatewayConfig;
+use std::{io::Write as _, net::SocketAddr, os::unix::net::UnixStream};
+
+/// Holds the gateway's configuration as JSON.
+pub(crate) const CONFIG: &str = "SOUNDPROOFD_GATEWAY";
+
+/// What the gateway tells its parent.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Listening {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: String,
+}
+
+pub(crate) async fn run() -> Result<(), Error> {
+    let config = std::env::var(CONFIG).map_err(|_| "the gateway is started by the keeper only")?;
+    let config: GatewayConfig = serde_json::from_str(&config)?;
+    let link = UnixStream::from(rustix::io::dup(std::io::stdin())?);
+    link.set_nonblocking(true)?;
+    let link = tokio::net::UnixStream::from_std(link)?;
+    let stop = tokio_util::sync::CancellationToken::new();
+    stop_on_signal(stop.clone());
+    soundproof_gateway::run(config, link, stop, |address, scheme| {
+        let line = serde_json::to_string(&Listening { address, scheme: scheme.into() });
+        // A parent that does not read it has gone, and the link says so too.
+        let _ = writeln!(std::io::stdout(), "{}", line.unwrap_or_default());
+    })
+    .await?;
+    Ok(())
+}
+
+/// The keeper closes the link to stop a gateway; a signal to the whole group
+/// (Ctrl-C) must not stop it before its requests are answered.
+fn stop_on_signal(stop: tokio_util::sync::CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    tokio::spawn(async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) =
+            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+        else {
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => {}
+            }
+        }
+        stop.cancel();
+    });
+}

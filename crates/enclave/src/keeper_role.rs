@@ -1,0 +1,201 @@
+//! The keeper's process: platform, provers, keeper; then gateways, one after
+//! another, until a signal.
+
+use crate::{
+    Error,
+    config::{Config, Options, Platform, ProverOptions},
+    gateway_role::{CONFIG, Listening},
+};
+use soundproof_attester::Attester;
+use soundproof_gateway::GatewayConfig;
+use soundproof_keeper::{Keeper, KeeperConfig, gateway};
+use soundproof_prover::supervisor::ProverConfig;
+use soundproof_protocol::digest::{Digest, Hasher};
+use std::{
+    io::{Read as _, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) async fn run(options: Options) -> Result<(), Error> {
+    let config = Config::load(options)?;
+    if config.prover.is_empty() {
+        return Err("no prover is configured: give --prover FILE".into());
+    }
+    let own = std::env::current_exe()?;
+    let provers = config.prover.iter().map(prover).collect::<Result<Vec<_>, _>>()?;
+    let (attester, files) = platform(&config, &own, &provers)?;
+
+    let mut keeper_config = KeeperConfig::new(attester);
+    keeper_config.provers = provers;
+    let set = &config.keeper;
+    set.session_lifetime_s.inspect(|s| keeper_config.session_lifetime_s = *s);
+    set.max_sessions.inspect(|n| keeper_config.max_sessions = *n);
+    set.max_jobs.inspect(|n| keeper_config.max_jobs = *n);
+    set.slots.inspect(|n| keeper_config.slots = *n);
+    set.max_attempts.inspect(|n| keeper_config.max_attempts = *n);
+    let keeper = Keeper::start(keeper_config).await?;
+    let files = files.write_policy(&keeper)?;
+
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    supervise(keeper, own, config.gateway, files, stop).await
+}
+
+/// A prover, held to the digest that its file has now: what is measured is
+/// what runs.
+fn prover(options: &ProverOptions) -> Result<ProverConfig, Error> {
+    let mut config = ProverConfig::new(&options.executable);
+    config.digest = Some(digest_of(&options.executable)?);
+    options.memory_bytes.inspect(|bytes| config.memory_bytes = *bytes);
+    options.max_input_bytes.inspect(|bytes| config.max_input_bytes = *bytes);
+    if options.first_user.is_some() {
+        config.first_user = options.first_user;
+    }
+    Ok(config)
+}
+
+fn digest_of(path: &Path) -> Result<Digest, Error> {
+    let read = |path: &Path| {
+        let mut file = std::fs::File::open(path)?;
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                n => hasher.update(buffer.get(..n).unwrap_or_default()),
+            }
+        }
+    };
+    read(path).map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()).into())
+}
+
+/// What the platform leaves for clients to read.
+struct Files {
+    #[cfg(feature = "software")]
+    software: Option<(Arc<soundproof_attester::software::SoftwarePlatform>, PathBuf)>,
+    anchor: Option<PathBuf>,
+    policy: Option<PathBuf>,
+}
+
+fn platform(
+    config: &Config,
+    own: &Path,
+    provers: &[ProverConfig],
+) -> Result<(Arc<dyn Attester>, Files), Error> {
+    match config.platform {
+        None => Err("no platform is configured: it is never chosen automatically; \
+                     for development give --platform software"
+            .into()),
+        #[cfg(feature = "software")]
+        Some(Platform::Software) => {
+            use soundproof_attester::software::{ANCHOR_FILE, Measured, Options, SoftwarePlatform};
+            let dir = config.software.pki.clone();
+            let dir = dir.unwrap_or_else(|| config.gateway.data.join("software"));
+            std::fs::create_dir_all(&dir)?;
+            let measured = Measured {
+                soundproofd: digest_of(own)?,
+                provers: provers.iter().filter_map(|prover| prover.digest).collect(),
+            };
+            let delay = std::time::Duration::from_millis(config.software.quote_delay_ms);
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+            let platform = SoftwarePlatform::open_or_create(
+                &dir,
+                &measured,
+                Options { quote_delay: delay },
+                u64::try_from(now.as_millis())?,
+            )?;
+            tracing::warn!("SOFTWARE PLATFORM: NO HARDWARE PROTECTS ANYTHING; for development only");
+            let platform = Arc::new(platform);
+            let anchor = Some(dir.join(ANCHOR_FILE));
+            let software = Some((platform.clone(), dir));
+            Ok((platform, Files { software, anchor, policy: None }))
+        }
+    }
+}
+
+impl Files {
+    /// On the software platform: a policy that accepts exactly this instance,
+    /// for local clients to start from.
+    fn write_policy(mut self, keeper: &Keeper) -> Result<Self, Error> {
+        #[cfg(feature = "software")]
+        if let Some((platform, dir)) = self.software.take() {
+            let policy = platform.policy("this build, on the software platform", keeper.trust())?;
+            let path = dir.join("policy.toml");
+            std::fs::write(&path, policy.to_toml()?)?;
+            self.policy = Some(path);
+        }
+        Ok(self)
+    }
+}
+
+async fn supervise(
+    keeper: Arc<Keeper>,
+    own: PathBuf,
+    config: GatewayConfig,
+    files: Files,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let data = config.data.clone();
+    std::fs::create_dir_all(&data)?;
+    let config = Arc::new(Mutex::new(config));
+    let files = Arc::new(files);
+    let command = {
+        let config = config.clone();
+        move || {
+            let config = config.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut command = Command::new(&own);
+            command
+                .arg("gateway")
+                .env(CONFIG, serde_json::to_string(&*config).unwrap_or_default())
+                .stdout(std::process::Stdio::piped());
+            command
+        }
+    };
+    let started = move |child: &mut Child| {
+        let Some(stdout) = child.stdout.take() else { return };
+        let (config, files) = (config.clone(), files.clone());
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let Ok(listening) = serde_json::from_str::<Listening>(&line) else { continue };
+                // A gateway that is started again listens where clients know it.
+                config.lock().unwrap_or_else(PoisonError::into_inner).listen = listening.address;
+                announce(&listening, &files);
+            }
+        });
+    };
+    gateway::supervise(keeper, command, started, stop).await?;
+    Ok(())
+}
+
+/// One line of JSON on standard output, for whoever started the daemon.
+fn announce(listening: &Listening, files: &Files) {
+    let line = serde_json::json!({
+        "event": "listening",
+        "url": format!("{}://{}", listening.scheme, listening.address),
+        "anchor": files.anchor,
+        "policy": files.policy,
+    });
+    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = std::io::stdout().flush();
+}
+
+fn stop_on_signal(stop: CancellationToken) -> Result<(), Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
