@@ -4,6 +4,7 @@
 
 use crate::shell::{self, Failure, Result};
 use clap::Args;
+use std::fs;
 
 #[derive(Args)]
 pub(crate) struct Options {

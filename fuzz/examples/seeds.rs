@@ -1,0 +1,321 @@
+//! Writes the seeds: for each target at least one input that its parser
+//! accepts, so that a fuzzer starts behind the first length check. Run it again
+//! when a format changes:
+//!
+//!     cargo run --manifest-path fuzz/Cargo.toml --example seeds
+//!
+//! from the repository's root; `seeds/` is committed.
+
+use soundproof_attester::software::{Measured, Options, SoftwarePlatform};
+use soundproof_evidence::Policy;
+use soundproof_fuzz::{Job, NOW_MS, description, receipt_key, signing_key};
+use soundproof_protocol::{
+    PROTOCOL_VERSION,
+    api::{CreateJob, OpenSession, SessionOpened},
+    attestation::Role,
+    cbor::{self, Bytes},
+    digest::Digest,
+    error::{Code, Failure},
+    id::Nonce,
+    link::{Frame, GatewayAsks, GatewayPieces, KeeperAnswers, KeeperPulls, KeeperStatus, Refusal},
+    outcome::{End, Outcome, PhaseTime, Proved},
+    receipt::{Bundle, Holder, Receipt, SessionEvidence},
+    suite::Suite,
+    ticket::{AccessSecret, OutcomeKey, Ticket},
+};
+use soundproof_prover::wire::{
+    Done, Form, Need, Output, OutputKind, Part, Progress, ToKeeper, ToProver, write_data,
+    write_message,
+};
+use soundproof_testkit::session as testkit;
+use std::{error::Error, fs, io, path::Path};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (session, policy) = session()?;
+    evidence(&session)?;
+    put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
+    protocol(session)?;
+    prover()?;
+    files()?;
+    Ok(())
+}
+
+fn seeds() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds")
+}
+
+fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let folder = seeds().join(target);
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join(name), bytes)
+}
+
+fn protocol(session: SessionEvidence) -> io::Result<()> {
+    let job = Job::new();
+    let transcript = session.transcript.0.clone();
+    put("transcript", "one", &transcript)?;
+    put("trust", "one", &session.trust.0)?;
+    put("description", "one", &cbor::to_vec(&job.description))?;
+    let header = cbor::to_vec(&job.header);
+    put("sealed_header", "one", &header)?;
+    put("open_header", "one", &header)?;
+    put("open_chunk", "one", &[&[0][..], &job.chunk].concat())?;
+    put("open_outcome", "one", &job.outcome)?;
+
+    let receipt = receipt(&job);
+    put("receipt", "payload", &cbor::to_vec(&receipt))?;
+    let signed = receipt.sign(&signing_key());
+    put("receipt", "signed", &signed)?;
+    put(
+        "receipt",
+        "key-and-signed",
+        &[receipt_key(), signed.clone()].concat(),
+    )?;
+    for (name, end) in [
+        (
+            "failed",
+            End::Failed(Failure::new(Code::ConstraintFailed, "line 7")),
+        ),
+        ("proved", End::Proved(proved(&signed))),
+    ] {
+        let outcome = Outcome {
+            version: PROTOCOL_VERSION,
+            job: job.description.job,
+            description: job.description.digest(),
+            end,
+        };
+        put("outcome", name, &cbor::to_vec(&outcome))?;
+    }
+    let bundle = Bundle {
+        version: PROTOCOL_VERSION,
+        receipt: Bytes(signed),
+        receipt_key: Bytes(receipt_key()),
+        session: session.clone(),
+    };
+    put("bundle", "one", &cbor::to_vec(&bundle))?;
+    let ticket = Ticket {
+        version: PROTOCOL_VERSION,
+        url: "http://127.0.0.1:1".into(),
+        description: Bytes(cbor::to_vec(&job.description)),
+        outcome_key: OutcomeKey([1; 32]),
+        access_secret: AccessSecret([2; 32]),
+        sealed_input: Digest([3; 32]),
+        commitment: job.header.commitment,
+        session: session.clone(),
+    };
+    put("ticket", "one", &cbor::to_vec(&ticket))?;
+
+    let open = OpenSession {
+        version: PROTOCOL_VERSION,
+        nonce: Nonce([4; 32]),
+        suites: vec![Suite::XWing.code(), Suite::X25519.code()],
+        held: vec![Digest([6; 32])],
+    };
+    put("open_session", "one", &cbor::to_vec(&open))?;
+    let create = CreateJob {
+        description: Bytes(cbor::to_vec(&job.description)),
+        header: Bytes(header.clone()),
+        part_chunks: 8,
+        input: Some(Bytes(job.chunk.clone())),
+    };
+    put("create_job", "inline", &cbor::to_vec(&create))?;
+    let opened = SessionOpened {
+        transcript: session.transcript,
+        path: session.path,
+        evidence: session.evidence,
+        endorsements_digest: session.endorsements.digest(),
+        endorsements: Some(session.endorsements),
+        trust: session.trust,
+        seal_key: Bytes(vec![1; 32]),
+        receipt_key: Bytes(receipt_key()),
+    };
+    put("session_opened", "one", &cbor::to_vec(&opened))?;
+    link(&job, open, opened)
+}
+
+fn link(job: &Job, open: OpenSession, opened: SessionOpened) -> io::Result<()> {
+    let id = job.description.job;
+    let bytes = || Bytes(vec![5; 40]);
+    let refusal = Refusal {
+        code: Code::KeyLost,
+        detail: Some("why".into()),
+    };
+    let frames = [
+        Frame::Ask(1, GatewayAsks::Hello(Some(Digest([1; 32])))),
+        Frame::Ask(2, GatewayAsks::OpenSession(open)),
+        Frame::Ask(
+            3,
+            GatewayAsks::Admit {
+                description: bytes(),
+                header: bytes(),
+            },
+        ),
+        Frame::Ask(
+            4,
+            GatewayAsks::Run {
+                job: id,
+                attempt: 1,
+                queued_us: 9,
+            },
+        ),
+        Frame::Ask(5, GatewayAsks::Holds(vec![id])),
+        Frame::Answer(2, KeeperAnswers::Session(Box::new(opened))),
+        Frame::Answer(3, KeeperAnswers::Refused(refusal)),
+        Frame::Answer(6, KeeperAnswers::Status(KeeperStatus::default())),
+        Frame::Pull(1, KeeperPulls::Chunk { job: id, index: 0 }),
+        Frame::Pull(
+            2,
+            KeeperPulls::Blob {
+                digest: Digest([2; 32]),
+                offset: 0,
+            },
+        ),
+        Frame::Piece(
+            1,
+            GatewayPieces::Bytes {
+                bytes: bytes(),
+                total: 40,
+            },
+        ),
+        Frame::Piece(2, GatewayPieces::Missing(Code::Internal)),
+    ];
+    for (index, frame) in frames.iter().enumerate() {
+        put("link_frame", &index.to_string(), &frame.to_vec())?;
+    }
+    Ok(())
+}
+
+/// A session whose evidence is accepted by the policy, which becomes a seed of
+/// its own.
+fn session() -> Result<(SessionEvidence, Policy), Box<dyn Error>> {
+    let folder = std::env::temp_dir().join(format!("soundproof-seeds-{}", std::process::id()));
+    let measured = Measured {
+        soundproofd: Digest([1; 32]),
+        provers: vec![Digest([0xe1; 32])],
+    };
+    let platform = SoftwarePlatform::open_or_create(&folder, &measured, Options::default(), NOW_MS);
+    fs::remove_dir_all(&folder)?;
+    let platform = platform?;
+    let trust = testkit::trust();
+    let transcript = testkit::transcript(Nonce([4; 32]), &trust);
+    let session = testkit::attest(&platform, &transcript, &trust, 1, 3)?;
+    let policy = platform.policy("seed", &trust)?;
+    let verdict = soundproof_evidence::fuzz::session(&cbor::to_vec(&session), &policy, NOW_MS);
+    let accepted = verdict.ok_or("the session does not decode")?.accept();
+    accepted.map_err(|rejected| rejected.to_string())?;
+    Ok((session, policy))
+}
+
+fn receipt(job: &Job) -> Receipt {
+    Receipt {
+        version: PROTOCOL_VERSION,
+        job: job.description.job,
+        description: job.description.digest(),
+        system: "groth16".into(),
+        mode: "groth16".into(),
+        parts: description().parts,
+        public_values: Digest([1; 32]),
+        proof: Digest([2; 32]),
+        sealed_input: Digest([3; 32]),
+        commitment: job.header.commitment,
+        prover_version: "0.1.0".into(),
+        prover_executable: Digest([4; 32]),
+        verified: true,
+        client_appraised: true,
+        holders: vec![Holder {
+            role: Role::Keeper,
+            evidence: Digest([5; 32]),
+            trust: Digest([6; 32]),
+            integrity_start: vec!["seccomp".into()],
+            integrity_end: vec!["seccomp".into()],
+        }],
+        claimed_start_ms: NOW_MS,
+        claimed_end_ms: NOW_MS + 100,
+    }
+}
+
+fn proved(signed: &[u8]) -> Proved {
+    Proved {
+        proof: Bytes(b"{}".to_vec()),
+        public_values: Bytes(b"[\"1\"]".to_vec()),
+        receipt: Bytes(signed.to_vec()),
+        receipt_key: Bytes(receipt_key()),
+        phases: vec![PhaseTime {
+            phase: "prove".into(),
+            us: 100_000,
+        }],
+    }
+}
+
+fn prover() -> io::Result<()> {
+    let mut stream = Vec::new();
+    let part = Part {
+        digest: Digest([1; 32]),
+        form: Form::Source,
+        len: 3,
+    };
+    let told = [ToProver::Part(part.clone()), ToProver::End, ToProver::Cut];
+    let said = [
+        ToKeeper::Need(Need {
+            digest: Digest([1; 32]),
+            form: Form::Derived,
+        }),
+        ToKeeper::Derived(part),
+        ToKeeper::Ready,
+        ToKeeper::Progress(Progress {
+            phase: "prove".into(),
+            permille: 500,
+        }),
+        ToKeeper::Output(Output {
+            kind: OutputKind::Proof,
+            len: 3,
+        }),
+        ToKeeper::Done(Done { verified: true }),
+        ToKeeper::Failed(Failure::new(Code::TimeLimit, "detail")),
+    ];
+    for message in &told {
+        write_message(&mut stream, message).map_err(io::Error::other)?;
+    }
+    write_data(&mut stream, b"abc").map_err(io::Error::other)?;
+    for message in &said {
+        write_message(&mut stream, message).map_err(io::Error::other)?;
+    }
+    put("prover_frame", "stream", &stream)
+}
+
+fn evidence(session: &SessionEvidence) -> io::Result<()> {
+    put("session_evidence", "one", &cbor::to_vec(session))?;
+    put("quote", "v4", &session.evidence.statement.0)?;
+    let evidence = cbor::to_vec(&session.evidence);
+    let endorsements = cbor::to_vec(&session.endorsements);
+    let len = (evidence.len() as u32).to_le_bytes();
+    put(
+        "evidence",
+        "one",
+        &[&len[..], &evidence, &endorsements].concat(),
+    )
+}
+
+/// Files that other packages' tests use.
+fn files() -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let groth16 = root.join("provers/groth16/tests/data");
+    let proofs = root.join("crates/proofs/testdata");
+    for (target, file) in [
+        ("zkey", groth16.join("small.zkey")),
+        ("wtns", groth16.join("small.wtns")),
+        ("wasm", groth16.join("small.wasm")),
+        ("circom_input", groth16.join("small.input.json")),
+        ("verifying_key", groth16.join("small.vkey.json")),
+        ("verifying_key", proofs.join("verification_key.json")),
+        ("proof", proofs.join("proof.json")),
+        ("proof", proofs.join("public.json")),
+    ] {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("one");
+        put(target, name, &fs::read(&file)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use soundproof_protocol::receipt::Bundle;
+
+fuzz_target!(|bytes: &[u8]| soundproof_fuzz::one_form::<Bundle>(bytes));

@@ -1,0 +1,5 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+use soundproof_protocol::outcome::Outcome;
+
+fuzz_target!(|bytes: &[u8]| soundproof_fuzz::one_form::<Outcome>(bytes));
