@@ -46,13 +46,14 @@ pub(crate) fn run(options: &Options) -> Result {
         } else {
             cargo.arg("none");
         }
-        cargo.args([
-            target,
-            "--",
-            "-rss_limit_mb=2048",
-            "-timeout=10",
-            "-verbosity=0",
-        ]);
+        // What it finds on its way goes to the corpus, which is not committed;
+        // the seeds are.
+        let corpus = shell::root().join("fuzz/corpus").join(target);
+        let seeds = shell::root().join("fuzz/seeds").join(target);
+        fs::create_dir_all(&corpus).map_err(|error| Failure::of(corpus.display(), error))?;
+        cargo.args(["--features", "groth16", target]);
+        cargo.args([corpus, seeds]).arg("--");
+        cargo.args(["-rss_limit_mb=2048", "-timeout=10", "-verbosity=0"]);
         cargo.args([
             "-print_final_stats=1",
             &format!("-max_total_time={}", options.seconds),
