@@ -13,6 +13,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::{Code, Failure};
 use soundproof_prover::child::{
     self, Abandon, Loader, Prover, Reporter, Stage, StageOutput, Start, Stdio,
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Box::new(Probe {
             start: start.clone(),
             loads: 0,
+            have: Vec::new(),
             log: String::new(),
         })
     })
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
 struct Probe {
     start: Start,
     loads: u32,
+    /// The parts that are loaded.
+    have: Vec<Digest>,
     /// How parts were got, for the tests to see.
     log: String,
 }
@@ -64,6 +68,9 @@ impl Stage for Probe {
     fn load(&mut self, program: &Program, loader: &mut Loader<'_>) -> Result<(), Abandon> {
         self.loads += 1;
         for part in &program.parts {
+            if self.have.contains(&part.digest) {
+                continue;
+            }
             if program.derived.contains(&part.digest) {
                 let bytes = loader.derived(&part.digest, 1 << 20)?;
                 self.log = format!("derived {}", bytes.len());
@@ -79,6 +86,7 @@ impl Stage for Probe {
                 _ => {}
             }
         }
+        self.have = program.parts.iter().map(|part| part.digest).collect();
         Ok(())
     }
 
@@ -170,7 +178,7 @@ fn misbehave(how: &str) {
         "huge" => announce(OutputKind::Intermediate, u64::MAX),
         "huge-proof" => announce(OutputKind::Proof, u64::MAX),
         "derived-late" => raw_message(&ToKeeper::Derived(soundproof_prover::wire::Part {
-            digest: soundproof_protocol::digest::Digest([0; 32]),
+            digest: Digest([0; 32]),
             form: soundproof_prover::wire::Form::Derived,
             len: 1,
         })),

@@ -103,11 +103,11 @@ impl<S: Read + Write> Channel<S> {
                 FrameKind::Data => {
                     left = left
                         .checked_sub(header.len as u64)
-                        .ok_or(WireError::TooLong)?;
+                        .ok_or(WireError::Order("End or Cut"))?;
                     if room.is_ok() {
                         let start = bytes.len();
                         bytes.resize(start + header.len, 0); // within what was reserved
-                        let body = bytes.get_mut(start..).ok_or(WireError::TooLong)?;
+                        let body = bytes.get_mut(start..).ok_or(WireError::Memory)?;
                         self.stream.read_exact(body)?;
                     } else {
                         let mut waste = Zeroizing::new(vec![0; header.len]);

@@ -34,3 +34,45 @@ pub(super) fn apply() -> io::Result<Vec<Layer>> {
         .map(|(_, layer)| layer)
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::ErrorKind::PermissionDenied;
+    use std::net::{TcpListener, TcpStream};
+
+    /// Landlock binds a thread, so this layer can be tried alone, with no other
+    /// above it that would refuse first.
+    #[test]
+    fn alone_it_refuses_files_and_tcp() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let layers = apply().unwrap();
+            let denied = |e: io::Error| e.kind() == PermissionDenied;
+            if layers.contains(&Layer::LandlockFiles) {
+                assert!(File::open("/etc/passwd").is_err_and(denied));
+                assert!(File::create("/tmp/soundproof-landlock").is_err_and(denied));
+                assert!(
+                    std::process::Command::new("/bin/true")
+                        .status()
+                        .is_err_and(denied)
+                );
+            }
+            if layers.contains(&Layer::LandlockNetwork) {
+                assert!(TcpStream::connect(address).is_err_and(denied));
+                assert!(TcpListener::bind("127.0.0.1:0").is_err_and(denied));
+            }
+            if layers.contains(&Layer::LandlockScope) {
+                let parent = rustix::process::getppid().unwrap();
+                assert_eq!(
+                    rustix::process::test_kill_process(parent),
+                    Err(rustix::io::Errno::PERM)
+                );
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}

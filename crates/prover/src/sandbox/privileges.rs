@@ -49,3 +49,55 @@ pub(super) fn drop_capabilities() -> io::Result<()> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::ErrorKind::PermissionDenied;
+    use std::net::TcpStream;
+
+    /// These bind a thread as they are called here, so each can be tried alone.
+    #[test]
+    fn alone_a_user_of_its_own_owns_nothing() {
+        std::thread::spawn(|| {
+            if !become_user(63_999).unwrap() {
+                return; // not root: the layer is absent, and reported so
+            }
+            assert!(File::open("/etc/shadow").is_err_and(|e| e.kind() == PermissionDenied));
+            assert_eq!(rustix::process::getgroups().unwrap(), []);
+            assert!(rustix::thread::set_thread_uid(Uid::ROOT).is_err());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn alone_dropping_capabilities_leaves_none() {
+        std::thread::spawn(|| {
+            drop_capabilities().unwrap();
+            let sets = rustix::thread::capabilities(None).unwrap();
+            assert!(
+                sets.effective.is_empty()
+                    && sets.permitted.is_empty()
+                    && sets.inheritable.is_empty()
+            );
+            assert!(!namespaces().unwrap());
+        })
+        .join()
+        .unwrap();
+    }
+
+    #[test]
+    fn alone_a_network_namespace_has_no_way_out() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            if namespaces().unwrap() {
+                assert!(TcpStream::connect(address).is_err());
+            }
+        })
+        .join()
+        .unwrap();
+    }
+}

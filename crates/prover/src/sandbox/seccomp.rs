@@ -195,3 +195,28 @@ fn rule(conditions: Vec<SeccompCondition>) -> io::Result<SeccompRule> {
 fn errno(number: c_int) -> u32 {
     number.unsigned_abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind::PermissionDenied;
+
+    /// A filter binds a thread, so this layer can be tried alone.
+    #[test]
+    fn alone_it_refuses_files_sockets_and_programs() {
+        for executable_memory in [false, true] {
+            std::thread::spawn(move || {
+                let denied = |e: io::Error| e.kind() == PermissionDenied;
+                apply(executable_memory).unwrap();
+                assert!(std::fs::File::open("/etc/passwd").is_err_and(denied));
+                assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(denied));
+                assert!(std::os::unix::net::UnixStream::pair().is_err_and(denied));
+                // A thread can be started and inherits the filter.
+                let inner = std::thread::spawn(move || std::fs::File::open("/etc/passwd"));
+                assert!(inner.join().unwrap().is_err_and(denied));
+            })
+            .join()
+            .unwrap();
+        }
+    }
+}

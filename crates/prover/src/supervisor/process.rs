@@ -285,7 +285,7 @@ mod tests {
         }
         assert_eq!(stderr.0.lock().unwrap().len(), STDERR);
         assert!(!stderr.says_out_of_memory());
-        stderr.push(b"memory allocation of 5 bytes failed\n");
+        stderr.push(b"\nmemory allocation of 5 bytes failed\n");
         assert!(stderr.says_out_of_memory());
         assert_eq!(stderr.public_text(), "memory allocation of 5 bytes failed");
     }
