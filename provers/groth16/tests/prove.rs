@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ark_bn254::Fr;
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{BigInteger, One, PrimeField};
+use ark_ff::{BigInteger, PrimeField};
 use soundproof_proofs::groth16::{Proof, PublicSignals, VerifyingKey, verify};
 use soundproof_prover_groth16::witgen::{Limits, Program};
 use soundproof_prover_groth16::{ProveError, ProvingKey, Randomness, Witness, prove};
@@ -26,12 +26,12 @@ fn randomness(n: u8) -> Randomness {
     Randomness::new(&[n; 32], &[2; 32], &[3; 32])
 }
 
-/// The fixture's witness with element `index` one larger.
+/// The fixture's witness with element `index` two larger (a bit no more, if it was one).
 fn altered(index: usize) -> Witness {
     let mut file = WTNS.to_vec();
     let at = 76 + 32 * index;
     let old = Fr::from_le_bytes_mod_order(&file[at..at + 32]);
-    let new = (old + Fr::one()).into_bigint().to_bytes_le();
+    let new = (old + Fr::from(2u64)).into_bigint().to_bytes_le();
     file[at..at + 32].copy_from_slice(&new);
     Witness::from_wtns(&file).unwrap()
 }

@@ -107,8 +107,8 @@ fn anything_else_does_not_verify() {
         assert_eq!(verify(&key(), &public, &forged), Err(Error::Invalid));
     }
     let mut rerandomised = elements.clone();
-    rerandomised.a = (-elements.a).into();
-    rerandomised.b = (-elements.b).into();
+    rerandomised.a = -elements.a;
+    rerandomised.b = -elements.b;
     let same = Proof::from_elements(rerandomised).unwrap();
     verify(&key(), &public, &same).unwrap();
 

@@ -255,8 +255,11 @@ impl Generator {
             let values = signals.values.get(range.clone()).unwrap_or_default();
             name.as_str().clone_into(&mut store.data_mut().signal);
             let hash = SignalHash::of(name);
+            // Nought is what circom 2.2 says of a signal that it does not know.
             match self.abi.signal_size(store, hash)? {
-                Some(size) if size < 0 => return Err(WitgenError::SignalUnknown(signal(store))),
+                Some(size) if size < 0 || (size == 0 && !values.is_empty()) => {
+                    return Err(WitgenError::SignalUnknown(signal(store)));
+                }
                 Some(size) if usize::try_from(size) != Ok(values.len()) => {
                     return Err(WitgenError::SignalLength(signal(store)));
                 }
