@@ -1,0 +1,64 @@
+//! POST /v1/sessions.
+
+use crate::{app::App, auth::Caller, body, problem::Problem, server::Source};
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::header;
+use soundproof_protocol::{
+    PROTOCOL_VERSION,
+    api::{CBOR, MAX_HELD, MAX_OPEN_SESSION, OpenSession},
+    cbor,
+    error::Code,
+    link::{GatewayAsks, KeeperAnswers},
+    suite::Suite,
+    transcript::MAX_OFFER,
+};
+use std::sync::Arc;
+
+/// Opens a session: a fresh key, and evidence that vouches for it.
+#[utoipa::path(post, path = "/v1/sessions", tag = "sessions",
+    request_body(content = [u8], content_type = "application/cbor",
+        description = "OpenSession, deterministic CBOR"),
+    responses((status = 200, description = "SessionOpened, deterministic CBOR",
+        content_type = "application/cbor", body = [u8])))]
+pub(crate) async fn open(
+    State(app): State<Arc<App>>,
+    Extension(Source(source)): Extension<Source>,
+    caller: Caller,
+    body: Body,
+) -> Result<Response, Problem> {
+    app.rates.session(source)?;
+    caller.tenant()?.sessions.check()?;
+    let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
+    let ask = parse(&bytes)?;
+    match app.link.ask(GatewayAsks::OpenSession(ask)).await? {
+        KeeperAnswers::Session(session) => {
+            app.metrics.sessions.inc();
+            Ok(([(header::CONTENT_TYPE, CBOR)], cbor::to_vec(&*session)).into_response())
+        }
+        KeeperAnswers::Refused(refusal) => Err(refusal.into()),
+        _ => Err(Code::KeeperUnavailable.into()),
+    }
+}
+
+/// Reads the request of a stranger.
+pub(crate) fn parse(bytes: &[u8]) -> Result<OpenSession, Problem> {
+    let malformed =
+        |detail: &dyn core::fmt::Display| Problem::with(Code::RequestMalformed, detail.to_string());
+    let ask: OpenSession =
+        cbor::from_slice(bytes, MAX_OPEN_SESSION).map_err(|error| malformed(&error))?;
+    if ask.version != PROTOCOL_VERSION {
+        return Err(Code::VersionUnsupported.into());
+    }
+    if ask.suites.len() > MAX_OFFER || ask.held.len() > MAX_HELD {
+        return Err(malformed(&"at most 16 suites and 16 endorsements"));
+    }
+    if Suite::choose(&ask.suites).is_none() {
+        return Err(Code::SuiteUnsupported.into());
+    }
+    Ok(ask)
+}
