@@ -18,7 +18,7 @@ use crate::{
     attestation::{Platform, Role},
     digest::Digest,
 };
-use minicbor::{Decode, Encode};
+use minicbor::Encode;
 use sha2::{Digest as _, Sha512};
 
 const TAG: &str = "soundproof/1/binding";
@@ -28,7 +28,7 @@ const TAG: &str = "soundproof/1/binding";
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Binding([u8; 64]);
 
-#[derive(Encode, Decode)]
+#[derive(Encode)]
 #[cbor(map)]
 struct Preimage {
     #[n(0)]
@@ -37,28 +37,23 @@ struct Preimage {
     role: Role,
     #[n(2)]
     root: Digest,
-    // Written as null when there is none: explicit, not absent.
     #[n(3)]
-    #[cbor(encode_with = "explicit", decode_with = "read_explicit")]
-    gpu: Option<Digest>,
+    gpu: Explicit,
     #[n(4)]
-    #[cbor(encode_with = "explicit", decode_with = "read_explicit")]
-    runtime: Option<Digest>,
+    runtime: Explicit,
 }
 
-fn explicit<C, W: minicbor::encode::Write>(
-    value: &Option<Digest>,
-    e: &mut minicbor::Encoder<W>,
-    ctx: &mut C,
-) -> Result<(), minicbor::encode::Error<W::Error>> {
-    value.encode(e, ctx)
-}
+/// A digest, or null: none is explicit, not absent.
+struct Explicit(Option<Digest>);
 
-fn read_explicit<'b, C>(
-    d: &mut minicbor::Decoder<'b>,
-    ctx: &mut C,
-) -> Result<Option<Digest>, minicbor::decode::Error> {
-    Option::<Digest>::decode(d, ctx)
+impl<C> Encode<C> for Explicit {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.0.encode(e, ctx)
+    }
 }
 
 impl Binding {
@@ -74,8 +69,8 @@ impl Binding {
             platform,
             role,
             root,
-            gpu: gpu_evidence,
-            runtime: runtime_quote,
+            gpu: Explicit(gpu_evidence),
+            runtime: Explicit(runtime_quote),
         };
         let mut hasher = Sha512::new();
         hasher.update(TAG.as_bytes());
@@ -99,6 +94,20 @@ impl core::fmt::Debug for Binding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn none_is_explicit() {
+        let preimage = Preimage {
+            platform: Platform::Software,
+            role: Role::Keeper,
+            root: Digest([1; 32]),
+            gpu: Explicit(None),
+            runtime: Explicit(None),
+        };
+        let bytes = crate::cbor::to_vec(&preimage);
+        assert_eq!(bytes.first(), Some(&0xa5), "five entries");
+        assert!(bytes.ends_with(&[3, 0xf6, 4, 0xf6]), "two of them null");
+    }
 
     #[test]
     fn every_ingredient_changes_it() {
