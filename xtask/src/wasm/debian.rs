@@ -1,10 +1,5 @@
-//! `cargo xtask wasm`: the crates that a browser needs, built for
-//! wasm32-unknown-unknown.
-//!
-//! Where the toolchain has that target (`rustup target add
-//! wasm32-unknown-unknown`) it is an ordinary build. Where it cannot be had,
-//! Debian's `rustc-web` and its sources do: the packages are unpacked beside the
-//! build, nothing is installed, and the standard library is built with them.
+//! Debian's `rustc-web`, which can build the standard library for WebAssembly.
+//! Unpacked beside the build; nothing is installed, and root is not needed.
 
 use crate::shell::{self, Failure, Result};
 use std::{
@@ -13,86 +8,13 @@ use std::{
     process::Command,
 };
 
-const TARGET: &str = "wasm32-unknown-unknown";
-
-const CRATES: [&str; 4] = [
-    "soundproof-protocol",
-    "soundproof-evidence",
-    "soundproof-seal",
-    "soundproof-proofs",
-];
-
 const DEBIAN: [&str; 3] = ["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
-pub(crate) fn run() -> Result {
-    build(toolchain()?)
-}
-
-/// As the continuous integration does: a machine that cannot get a toolchain
-/// for the target is told so, and that is no failure of the code.
-pub(crate) fn run_where_possible() -> Result {
-    match toolchain() {
-        Ok(toolchain) => build(toolchain),
-        Err(reason) => {
-            eprintln!("== wasm NOT CHECKED: {reason}");
-            Ok(())
-        }
-    }
-}
-
-/// What compiles for the target.
-enum Toolchain {
-    /// The one that runs this task.
-    Own,
-    /// Debian's.
-    Debian(Debian),
-}
-
-fn toolchain() -> Result<Toolchain> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let sysroot = shell::output(shell::command(&rustc).args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(TARGET)
-        .is_dir()
-        || rustup_adds_it()
-    {
-        return Ok(Toolchain::Own);
-    }
-    Debian::unpacked().map(Toolchain::Debian).map_err(|reason| {
-        Failure::new(format!(
-            "the target is missing (rustup target add {TARGET}), \
-             and Debian's rustc-web is no way round it: {reason}"
-        ))
-    })
-}
-
-/// It is the libraries' code that must compile; it need not run fast.
-fn build(toolchain: Toolchain) -> Result {
-    let mut cargo = shell::cargo();
-    cargo.args(["build", "--lib", "--locked", "--target", TARGET]);
-    cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
-    cargo.args(["--config", "profile.dev.debug=false"]);
-    for name in CRATES {
-        cargo.args(["--package", name]);
-    }
-    if let Toolchain::Debian(debian) = toolchain {
-        debian.with(&mut cargo);
-    }
-    shell::run("wasm", &mut cargo)
-}
-
-fn rustup_adds_it() -> bool {
-    let mut rustup = shell::command("rustup");
-    rustup.args(["target", "add", TARGET]);
-    shell::has("rustup") && shell::run("rustup target add", &mut rustup).is_ok()
-}
-
 /// Debian's compiler, unpacked in the target folder.
-struct Debian(PathBuf);
+pub(super) struct Debian(PathBuf);
 
 impl Debian {
-    fn unpacked() -> Result<Self> {
+    pub(super) fn unpacked() -> Result<Self> {
         let folder = shell::target_dir().join("xtask/rustc-web");
         let done = folder.join("done");
         if !done.is_file() {
@@ -130,10 +52,25 @@ impl Debian {
             .lines()
             .filter(|line| !line.starts_with([' ', '<', '|']));
         let mut packages: Vec<_> = names.filter(wanted).map(String::from).collect();
+        // The linker of the same LLVM.
+        let llvm = packages
+            .iter()
+            .filter_map(|name| name.strip_prefix("libllvm"));
+        let linkers: Vec<_> = llvm.map(|version| format!("lld-{version}")).collect();
+        packages.extend(linkers);
         packages.extend(DEBIAN.map(String::from));
         packages.sort();
         packages.dedup();
         Ok(packages)
+    }
+
+    /// `lib/llvm-22/bin/wasm-ld`.
+    fn linker(&self) -> Option<PathBuf> {
+        let listed = fs::read_dir(self.0.join("lib")).ok()?;
+        let mut found = listed
+            .flatten()
+            .map(|entry| entry.path().join("bin/wasm-ld"));
+        found.find(|linker| linker.is_file())
     }
 
     fn unpack(folder: &Path) -> Result {
@@ -150,12 +87,13 @@ impl Debian {
     }
 
     /// Makes cargo use it, and build the standard library from its sources.
-    fn with(&self, cargo: &mut Command) {
+    pub(super) fn with(&self, cargo: &mut Command) {
         cargo.arg("-Zbuild-std=std,panic_abort");
         cargo.env("RUSTC_BOOTSTRAP", "1");
         cargo.env("RUSTC", self.0.join("bin/rustc"));
         cargo.env("LD_LIBRARY_PATH", self.0.join("lib/x86_64-linux-gnu"));
-        // Another compiler's files: kept apart from the toolchain's own.
-        cargo.env("CARGO_TARGET_DIR", shell::target_dir().join("xtask/wasm"));
+        if let Some(linker) = self.linker() {
+            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        }
     }
 }
