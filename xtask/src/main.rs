@@ -45,7 +45,7 @@ enum Task {
     Wasm,
     /// Check licences, sources and banned crates of the dependency tree
     Deny,
-    /// Run the tests, then check that no committed golden file changed
+    /// Run the tests, and check that they changed no file of the checkout
     Golden,
 }
 
