@@ -1,6 +1,7 @@
 //! The executable itself, confined, with the test as its keeper: both stages, a
 //! warm second job, failures that leave the process up, and what is left in the
 //! memory of a process that stays.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod keeper;
 
@@ -173,9 +174,9 @@ fn unfit_inputs_have_their_codes_and_leave_the_process_up() {
 }
 
 /// Invariant 4: what a job leaves in the memory of the process that stays warm
-/// is nothing of its witness. Without the zeroing allocator, or with a buffer
-/// that is kept between jobs, an element is found. That the search works is
-/// shown by the key's points, which must be found.
+/// is nothing of its witness. A buffer that is kept between jobs, or freed with
+/// neither its type nor the allocator wiping it, is found here. That the search
+/// works is shown by the key's points, which must be found.
 #[test]
 fn a_warm_process_keeps_nothing_of_a_witness() {
     let limits = soundproof_prover_groth16::witgen::Limits::default();

@@ -1,5 +1,6 @@
 //! From a program and an input to a proof that snarkjs's key accepts, through
 //! the public interface; and what must not become a proof.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::time::Duration;
 

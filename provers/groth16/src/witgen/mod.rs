@@ -26,4 +26,5 @@ mod program;
 mod tests;
 
 pub use error::{SecretDetail, WitgenError};
+pub use input::check as check_input;
 pub use program::{Generator, Limits, MAX_WASM_BYTES, Program};
