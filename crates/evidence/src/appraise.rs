@@ -230,25 +230,17 @@ fn read_collateral(
     };
     let now_s = now_ms / 1000;
     let window = format!(
-        "from {} to {} s since 1970",
-        collateral.from_s, collateral.until_s
+        "from {} until {}",
+        tdx::date(collateral.from_s),
+        tdx::date(collateral.until_s)
     );
+    let now = format!("now {}", tdx::date(now_s));
     if now_s < collateral.from_s {
-        verdict.fail(
-            "collateral",
-            Reason::CollateralNotYetValid,
-            window,
-            format!("now {now_s}"),
-        );
+        verdict.fail("collateral", Reason::CollateralNotYetValid, window, now);
     } else if now_s > collateral.until_s {
-        verdict.fail(
-            "collateral",
-            Reason::CollateralExpired,
-            window,
-            format!("now {now_s}"),
-        );
+        verdict.fail("collateral", Reason::CollateralExpired, window, now);
     } else {
-        verdict.pass("collateral", window, format!("now {now_s}"));
+        verdict.pass("collateral", window, now);
     }
     let age = now_s.saturating_sub(collateral.oldest_s);
     let max = policy.freshness.max_collateral_age_s;

@@ -1,9 +1,9 @@
 //! The fields of a TDX quote, v4 and v5 (Intel TDX DCAP Quoting Library API,
 //! appendix 3). Reading one says nothing about who made it.
 //!
-//! A quote is read only in its one form: every length must be used up to its
-//! last byte, and after the last byte there may only be zeros (some firmware
-//! pads to a fixed size).
+//! A quote is read only in its one form: every length inside must be used up to
+//! its last byte. What follows the last byte is no part of it and is not looked
+//! at: some firmware hands out a buffer of fixed size.
 
 use crate::bytes::Hex;
 use dcap_qvl::quote::{Quote as Raw, TDReport10};
@@ -174,7 +174,7 @@ impl Quote {
 }
 
 /// Walks the lengths. The parser below takes what it needs and would ignore
-/// bytes that are left over; nothing may be.
+/// bytes that are left over inside a length; none may be.
 fn check_framing(bytes: &[u8]) -> Result<(), QuoteError> {
     let mut all = Cursor(bytes);
     let header = all.take(HEADER, "header")?;
@@ -198,9 +198,6 @@ fn check_framing(bytes: &[u8]) -> Result<(), QuoteError> {
     }
     all.take(body, "body")?;
     let mut auth = all.sized_u32("signature data")?;
-    if all.0.iter().any(|byte| *byte != 0) {
-        return Err(QuoteError::Framing("bytes after the quote"));
-    }
     auth.take(SIGNATURE + PUBLIC_KEY, "signature")?;
     let kind = auth.u16("certification data")?;
     if kind != CERT_QE_REPORT {

@@ -100,6 +100,15 @@ fn seconds(text: &str) -> Option<u64> {
     u64::try_from(date.unix_timestamp()).ok()
 }
 
+/// Seconds since 1970 as people read them.
+pub(crate) fn date(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|date| date.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{seconds} s since 1970"))
+}
+
 /// Under which root a quote must stand.
 #[derive(Clone, Copy)]
 pub(crate) enum Root<'a> {
@@ -178,6 +187,10 @@ fn refusal(text: &str, quote: &[u8], collateral: &Collateral) -> Refusal {
             Reason::AnchorMismatch,
         ),
         ("UnknownIssuer", Reason::AnchorMismatch),
+        (
+            "certificate chain: InvalidSignatureForPublicKey",
+            Reason::AnchorMismatch,
+        ),
         ("Failed to parse root CA CRL", Reason::EndorsementsMalformed),
         ("Failed to parse PCK CRL", Reason::EndorsementsMalformed),
         (

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 /// A time in November 2026, in milliseconds since 1970, for tests that take
 /// no clock.
 pub const NOW_MS: u64 = 1_795_000_000_000;
+/// A day, in milliseconds.
+pub const DAY_MS: u64 = DAY_S * 1000;
 
 /// Digests that no real executable has.
 pub fn measured() -> Measured {
