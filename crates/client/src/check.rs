@@ -171,5 +171,11 @@ pub(crate) fn holders(
             "the receipt names a prover that the trust configuration does not list",
         ));
     }
+    let kept = |layers: &[String]| trust.sandbox.iter().all(|layer| layers.contains(layer));
+    if !kept(&holder.integrity_start) || !kept(&holder.integrity_end) {
+        return Err(refuse(
+            "the prover did not keep the sandbox that the trust configuration promises",
+        ));
+    }
     Ok(())
 }

@@ -4,11 +4,11 @@ use crate::{
     AcceptedSession, Error, Retry,
     endpoint::Endpoint,
     event::{Event, Observer},
-    session::{Asked, judge, now_ms},
+    session::{Answer, Asked, answer, judge, now_ms},
     transport::{Settings, Transport},
 };
 use reqwest::{Method, header::CONTENT_TYPE};
-use soundproof_evidence::Policy;
+use soundproof_evidence::{Policy, Verdict, explain};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{CBOR, MAX_HELD, MAX_SESSION_OPENED, OpenSession, SessionOpened},
@@ -16,7 +16,10 @@ use soundproof_protocol::{
     cbor,
     digest::Digest,
     id::Nonce,
+    receipt::SessionEvidence,
     suite::Suite,
+    transcript::Transcript,
+    trust::TrustConfiguration,
 };
 use std::{
     collections::HashSet,
@@ -44,6 +47,31 @@ pub(crate) struct Inner {
     session: tokio::sync::Mutex<Option<Arc<AcceptedSession>>>,
     held: Mutex<Vec<Endorsements>>,
     blobs: Mutex<HashSet<Digest>>,
+}
+
+/// A server's evidence, looked at.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Examined {
+    /// What the evidence says. It can never be accepted.
+    pub verdict: Verdict,
+    /// What the operator has set.
+    pub trust: TrustConfiguration,
+    /// What the evidence would vouch for.
+    pub transcript: Transcript,
+    /// The evidence, to be kept or judged elsewhere.
+    pub evidence: SessionEvidence,
+    /// SHA-256 of the connection's SubjectPublicKeyInfo; none on plain HTTP.
+    pub tls_key: Option<Digest>,
+    /// From the request to its reply.
+    pub opening: Duration,
+}
+
+/// When a session was asked for, and how long the reply took.
+struct Times {
+    started: Instant,
+    started_ms: u64,
+    opening: Duration,
 }
 
 /// Makes a [`Client`] that is not as by default.
@@ -101,20 +129,56 @@ impl Client {
     }
 
     async fn open_session_once(&self) -> Result<AcceptedSession, Error> {
-        let transport = self.transport();
-        match self.open_session_over(transport).await {
+        let (answer, transport, times) = self.ask_for_session().await?;
+        let judged = judge(answer, &self.0.policy, now_ms())?;
+        self.hold(&judged.evidence.endorsements);
+        Ok(AcceptedSession::new(
+            judged,
+            transport,
+            (times.started, times.started_ms),
+            times.opening,
+        ))
+    }
+
+    /// Asks for a session to look at its evidence: explained, not accepted.
+    /// Nothing can be sealed for what this returns.
+    ///
+    /// # Errors
+    /// [`Error::Transcript`], [`Error::TlsPin`], and those of the network.
+    pub async fn examine(&self) -> Result<Examined, Error> {
+        let (answer, transport, times) = self.0.retry.run(|| self.ask_for_session()).await?;
+        let now = now_ms();
+        Ok(Examined {
+            verdict: explain(
+                &answer.evidence.evidence,
+                &answer.evidence.endorsements,
+                now,
+            ),
+            trust: answer.trust,
+            transcript: answer.transcript,
+            evidence: answer.evidence,
+            tls_key: transport.tls_key(),
+            opening: times.opening,
+        })
+    }
+
+    async fn ask_for_session(&self) -> Result<(Answer, Arc<Transport>, Times), Error> {
+        match self.ask_over(self.transport()).await {
             // The server has another key than last time: look again, trusting
             // nothing from before. Evidence must vouch for the new key.
             Err(Error::TlsPin(_)) => {
                 let fresh = Arc::new(Transport::new(&self.0.settings, None)?);
                 *lock(&self.0.transport) = Arc::clone(&fresh);
-                self.open_session_over(fresh).await
+                self.ask_over(fresh).await
             }
             done => done,
         }
     }
 
-    async fn open_session_over(&self, transport: Arc<Transport>) -> Result<AcceptedSession, Error> {
+    async fn ask_over(
+        &self,
+        transport: Arc<Transport>,
+    ) -> Result<(Answer, Arc<Transport>, Times), Error> {
         const CALL: &str = "opening a session";
         let held = lock(&self.0.held).clone();
         let mut nonce = Nonce([0; 32]);
@@ -125,14 +189,14 @@ impl Client {
             suites: self.0.suites.iter().map(|suite| suite.code()).collect(),
             held: held.iter().map(Endorsements::digest).collect(),
         };
-        let started = (Instant::now(), now_ms());
+        let (started, started_ms) = (Instant::now(), now_ms());
         let call = transport
             .request(Method::POST, "v1/sessions", None)?
             .header(CONTENT_TYPE, CBOR)
             .body(cbor::to_vec(&request));
         let response = transport.send(CALL, call).await?;
         let body = transport.body(CALL, response, MAX_SESSION_OPENED).await?;
-        let opening = started.0.elapsed();
+        let opening = started.elapsed();
         let reply: SessionOpened =
             cbor::from_slice(&body, MAX_SESSION_OPENED).map_err(|error| Error::Reply {
                 call: CALL,
@@ -142,18 +206,17 @@ impl Client {
         if transport.endpoint.is_tls() && tls_key.is_none() {
             return Err(Error::TlsPin("the connection showed no key"));
         }
-        let judged = judge(
-            &Asked {
-                request: &request,
-                held: &held,
-                tls_key,
-                policy: &self.0.policy,
-                now_ms: now_ms(),
-            },
-            reply,
-        )?;
-        self.hold(&judged.evidence.endorsements);
-        Ok(AcceptedSession::new(judged, transport, started, opening))
+        let asked = Asked {
+            request: &request,
+            held: &held,
+            tls_key,
+        };
+        let times = Times {
+            started,
+            started_ms,
+            opening,
+        };
+        Ok((answer(&asked, reply)?, transport, times))
     }
 
     /// The session that is open and lasts a while yet, or a new one. The

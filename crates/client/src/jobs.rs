@@ -122,6 +122,28 @@ impl Client {
         }
     }
 
+    /// How far the server's wall clock is ahead of this machine's, in
+    /// seconds, by the `Date` of a reply; `None` if it sends none. Anybody on
+    /// the way may have written it.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn clock_offset_s(&self) -> Result<Option<i64>, Error> {
+        let transport = self.transport();
+        let request = transport.request(Method::GET, "healthz", None)?;
+        let response = transport.send("asking for its health", request).await?;
+        let date = response
+            .headers()
+            .get(reqwest::header::DATE)
+            .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok())
+            .and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+        let now = crate::now_ms() / 1000;
+        Ok(date.map(|date| {
+            let ahead = i128::from(date.as_secs()) - i128::from(now);
+            i64::try_from(ahead).unwrap_or(i64::MAX)
+        }))
+    }
+
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         call: &'static str,

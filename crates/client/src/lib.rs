@@ -53,7 +53,7 @@ mod upload;
 mod verifier;
 
 pub use bundle::{Beside, BundleReport, claimed_end_ms, verify_bundle};
-pub use client::{Client, ClientBuilder};
+pub use client::{Client, ClientBuilder, Examined};
 pub use error::Error;
 pub use event::{Event, Observer, Timings};
 pub use input::Input;
@@ -62,6 +62,7 @@ pub use program::{GROTH16, PROVING_KEY, Part, Program, VERIFYING_KEY, WITNESS_GE
 pub use retry::Retry;
 pub use sealing::JobOptions;
 pub use session::{AcceptedSession, now_ms};
+pub use soundproof_evidence as evidence;
 pub use soundproof_evidence::{Policy, PolicyError, Verdict};
 pub use soundproof_protocol as protocol;
 pub use soundproof_seal::Padding;

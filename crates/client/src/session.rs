@@ -8,9 +8,11 @@ use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{OpenSession, SessionOpened},
     attestation::{Endorsements, Role},
+    binding::Binding,
     cbor::Bytes,
     digest::Digest,
     receipt::SessionEvidence,
+    suite::Suite,
     transcript::{KeyAlgorithm, KeyPurpose, MAX_LIFETIME_S, Transcript, VouchedKey},
     trust::TrustConfiguration,
 };
@@ -120,15 +122,23 @@ pub(crate) struct Asked<'a> {
     pub(crate) held: &'a [Endorsements],
     /// The key of every connection so far; `None` on plain HTTP.
     pub(crate) tls_key: Option<Digest>,
-    pub(crate) policy: &'a Policy,
-    pub(crate) now_ms: u64,
 }
 
-/// Checks all that a session's reply says, and has its evidence judged.
+/// A reply that answers what was asked, with everything that its transcript
+/// vouches for; its evidence was not judged.
+pub(crate) struct Answer {
+    pub(crate) transcript: Transcript,
+    pub(crate) binding: Binding,
+    pub(crate) trust: TrustConfiguration,
+    pub(crate) evidence: SessionEvidence,
+    seal_key: Bytes,
+}
+
+/// Checks all that a session's reply says, but not its evidence.
 ///
 /// # Errors
-/// [`Error::Transcript`], [`Error::TlsPin`], [`Error::Rejected`].
-pub(crate) fn judge(asked: &Asked<'_>, reply: SessionOpened) -> Result<Judged, Error> {
+/// [`Error::Transcript`], [`Error::TlsPin`].
+pub(crate) fn answer(asked: &Asked<'_>, reply: SessionOpened) -> Result<Answer, Error> {
     let endorsements = endorsements(asked, &reply)?;
     let evidence = SessionEvidence {
         transcript: reply.transcript,
@@ -158,22 +168,36 @@ pub(crate) fn judge(asked: &Asked<'_>, reply: SessionOpened) -> Result<Judged, E
     }
     let trust = TrustConfiguration::from_slice(&evidence.trust.0)
         .map_err(|error| Error::Transcript(error.to_string()))?;
+    Ok(Answer {
+        transcript,
+        binding,
+        trust,
+        evidence,
+        seal_key: reply.seal_key,
+    })
+}
+
+/// Has an answer's evidence judged.
+///
+/// # Errors
+/// [`Error::Rejected`].
+pub(crate) fn judge(answer: Answer, policy: &Policy, now_ms: u64) -> Result<Judged, Error> {
     let accepted = appraise(
-        &evidence.evidence,
-        &evidence.endorsements,
-        &binding,
-        &trust,
-        asked.policy,
-        asked.now_ms,
+        &answer.evidence.evidence,
+        &answer.evidence.endorsements,
+        &answer.binding,
+        &answer.trust,
+        policy,
+        now_ms,
     )
     .accept()
     .map_err(|verdict| Error::Rejected(Box::new(verdict)))?;
     Ok(Judged {
         accepted,
-        digest: transcript.digest(),
-        transcript,
-        evidence,
-        seal_key: reply.seal_key,
+        digest: answer.transcript.digest(),
+        transcript: answer.transcript,
+        evidence: answer.evidence,
+        seal_key: answer.seal_key,
     })
 }
 
@@ -210,8 +234,10 @@ fn check_transcript(transcript: &Transcript, request: &OpenSession) -> Result<()
             "the offer in the transcript is not the one that was sent: a suite was stripped",
         );
     }
-    if !request.suites.contains(&transcript.suite.code()) {
-        return no("the chosen suite was not offered");
+    // Every server of this version speaks every suite, so the best that was
+    // offered is what an honest one chooses.
+    if Suite::choose(&request.suites) != Some(transcript.suite) {
+        return no("the chosen suite is not the best that was offered");
     }
     if transcript.role != Role::Keeper {
         return no("the evidence is not a keeper's");

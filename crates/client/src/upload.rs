@@ -10,7 +10,11 @@ use crate::{
     transport::Transport,
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::{BoxFuture, Either, select},
+    stream::{self, FuturesUnordered},
+};
 use reqwest::{
     Method,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
@@ -26,6 +30,7 @@ use soundproof_protocol::{
 };
 use std::{
     collections::HashMap,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -225,50 +230,43 @@ impl Upload {
         let (parts, layout) = (self.sealing.layout.parts(), self.sealing.layout);
         let of = (0..parts).filter_map(|p| layout.part_len(p)).sum();
         let in_flight = self.in_flight;
-        let (line, held) = (Arc::new(line), Arc::new(held));
-        // Parts are made one after the other and sent a few at a time: what
-        // is in memory is bounded by both.
-        let made = stream::try_unfold((&mut self.sealing, 0), {
-            let (line, held) = (Arc::clone(&line), Arc::clone(&held));
-            move |(sealing, part)| {
-                let (line, held) = (Arc::clone(&line), Arc::clone(&held));
-                async move {
-                    if part == parts {
-                        return Ok::<_, Error>(None);
-                    }
-                    let at_server = held.get(&part).copied();
-                    let len = sealing.layout.part_len(part).unwrap_or(0);
-                    let known = sealing
-                        .made(part)
-                        .is_some_and(|made| at_server == Some(made));
-                    let body = if known {
-                        None
-                    } else {
-                        let (bytes, digest) = sealing.part(part).await?;
-                        match at_server {
-                            Some(there) if there == digest => None,
-                            // Other bytes under our index: changed by the
-                            // host, or sent by another life of ours.
-                            Some(_) => return Err(Error::SourceChanged),
-                            None => Some(Bytes::from(bytes)),
-                        }
-                    };
-                    let sent = async move {
-                        match body {
-                            Some(body) => line.put(part, body).await.map(|done| (len, done)),
-                            None => Ok((len, false)),
-                        }
-                    };
-                    Ok(Some((sent, (sealing, part + 1))))
-                }
-            }
-        });
-        let mut sent = std::pin::pin!(made.try_buffer_unordered(in_flight));
+        let line = Arc::new(line);
         let (mut bytes, mut complete) = (0, false);
-        while let Some((len, done)) = sent.try_next().await? {
+        let mut took = |(len, done): (u64, bool)| {
             bytes += len;
             complete |= done;
             observer.tell(&Event::Uploaded { bytes, of });
+        };
+        // Parts are made one after the other and sent a few at a time: what
+        // is in memory is bounded by both.
+        let mut flying: FuturesUnordered<BoxFuture<'static, Result<(u64, bool), Error>>> =
+            FuturesUnordered::new();
+        for part in 0..parts {
+            let len = layout.part_len(part).unwrap_or(0);
+            let mut making = pin!(make(&mut self.sealing, part, held.get(&part).copied()));
+            let made = loop {
+                if flying.is_empty() {
+                    break making.as_mut().await?;
+                }
+                match select(making.as_mut(), flying.select_next_some()).await {
+                    Either::Left((made, _)) => break made?,
+                    Either::Right((sent, _)) => took(sent?),
+                }
+            };
+            match made {
+                Some(body) => {
+                    let line = Arc::clone(&line);
+                    let sent = async move { Ok((len, line.put(part, body).await?)) };
+                    flying.push(sent.boxed());
+                }
+                None => took((len, false)),
+            }
+            while flying.len() >= in_flight {
+                took(flying.select_next_some().await?);
+            }
+        }
+        while let Some(sent) = flying.try_next().await? {
+            took(sent);
         }
         if complete || line.is_complete().await? {
             return Ok(());
@@ -296,6 +294,25 @@ impl Upload {
             self.client.note_blob(part.name.digest);
         }
         Ok(())
+    }
+}
+
+/// Makes a part, unless the server holds it just so.
+async fn make(
+    sealing: &mut Sealing,
+    part: u32,
+    at_server: Option<Digest>,
+) -> Result<Option<Bytes>, Error> {
+    if at_server.is_some() && at_server == sealing.made(part) {
+        return Ok(None);
+    }
+    let (bytes, digest) = sealing.part(part).await?;
+    match at_server {
+        Some(there) if there == digest => Ok(None),
+        // Other bytes under our index: changed by the host, or sent by
+        // another life of ours.
+        Some(_) => Err(Error::SourceChanged),
+        None => Ok(Some(Bytes::from(bytes))),
     }
 }
 

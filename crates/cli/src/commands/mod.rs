@@ -1,0 +1,83 @@
+//! The command line: one file a command.
+
+mod circuit;
+mod completions;
+mod demo;
+mod doctor;
+mod jobs;
+mod policy;
+mod prove;
+mod serve;
+mod verify;
+
+use crate::{failure::Failure, output::Output};
+use clap::{Parser, Subcommand};
+use soundproof::protocol::error::Code;
+
+/// Sound proofs that leak nothing: delegate proving to a machine that you do
+/// not trust.
+#[derive(Debug, Parser)]
+#[command(name = "soundproof", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print one JSON object on one line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a server (starts `soundproofd`)
+    Serve(serve::Args),
+    /// Have a proof made, and check it
+    Prove(Box<prove::Args>),
+    /// Check evidence, a proof, or a receipt
+    #[command(subcommand)]
+    Verify(Box<verify::Command>),
+    /// Look at jobs, fetch, cancel and delete them
+    #[command(subcommand)]
+    Jobs(Box<jobs::Command>),
+    /// Give circuits names
+    #[command(subcommand)]
+    Circuit(circuit::Command),
+    /// Write or check a policy
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Find out what is wrong
+    Doctor(doctor::Args),
+    /// The whole path on this machine, on the software platform
+    Demo(Box<demo::Args>),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs a command.
+pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
+    let output = *output;
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Completions(args) => {
+            completions::run(&args, output);
+            Ok(())
+        }
+        Command::Circuit(command) => circuit::run(&command, output),
+        Command::Prove(args) => asynchronous(prove::run(&args, output)),
+        Command::Verify(command) => asynchronous(verify::run(&command, output)),
+        Command::Jobs(command) => asynchronous(jobs::run(&command, output)),
+        Command::Policy(command) => asynchronous(policy::run(&command, output)),
+        Command::Doctor(args) => asynchronous(doctor::run(&args, output)),
+        Command::Demo(args) => asynchronous(demo::run(&args, output)),
+    }
+}
+
+fn asynchronous(
+    work: impl std::future::Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Code::Internal, error.to_string()))?
+        .block_on(work)
+}

@@ -1,0 +1,275 @@
+//! `soundproof verify`: evidence, a proof, a receipt. Nothing but `evidence
+//! --url` uses the network.
+
+use crate::{
+    connect::{Connect, PolicyFile},
+    failure::Failure,
+    files,
+    output::Output,
+};
+use serde::Serialize;
+use soundproof::{
+    Beside, Program, Verdict, claimed_end_ms,
+    evidence::{appraise, explain, verify_session},
+    now_ms,
+    protocol::{
+        attestation::{Endorsements, MAX_ENDORSEMENTS},
+        cbor,
+        error::Code,
+        receipt::{Bundle, MAX_BUNDLE, SessionEvidence},
+        trust::TrustConfiguration,
+    },
+    verify_bundle,
+};
+use std::path::{Path, PathBuf};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// Bytes of a key, proof or public values file at most.
+const MAX_DOCUMENT: usize = 64 * 1024 * 1024;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Judge evidence: a server's, or what a file holds
+    Evidence(Evidence),
+    /// Verify a proof under a verifying key
+    Proof(Proof),
+    /// Check a receipt bundle, with no network
+    Receipt(Receipt),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Evidence {
+    /// A receipt bundle, or a session's evidence
+    #[arg(conflicts_with = "url", required_unless_present = "url")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    connect: Connect,
+    /// Explain it only, by no policy; nothing is accepted
+    #[arg(long)]
+    explain: bool,
+    /// Keep a server's evidence in this file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Proof {
+    /// verification_key.json
+    #[arg(long, value_name = "FILE")]
+    vkey: PathBuf,
+    /// proof.json
+    #[arg(long, value_name = "FILE")]
+    proof: PathBuf,
+    /// public.json
+    #[arg(long, value_name = "FILE")]
+    public: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Receipt {
+    /// receipt.bundle
+    bundle: PathBuf,
+    #[command(flatten)]
+    policy: PolicyFile,
+    /// The proof that the receipt should be for
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+    /// Its public values
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
+    /// Judge as of this time, RFC 3339, or `now` [default: the time that the
+    /// receipt claims, which is the host's word]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Newer endorsements to judge by, as `verify evidence --save` keeps them
+    #[arg(long, value_name = "FILE")]
+    endorsements_of: Option<PathBuf>,
+}
+
+pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::Evidence(args) => evidence(args, output).await,
+        Command::Proof(args) => proof(args, output),
+        Command::Receipt(args) => receipt(args, output),
+    }
+}
+
+#[derive(Serialize)]
+struct Judged<'a> {
+    accepted: bool,
+    explained_only: bool,
+    verdict: &'a Verdict,
+}
+
+async fn evidence(args: &Evidence, output: Output) -> Result<(), Failure> {
+    let verdict = match &args.file {
+        Some(path) => judge_file(args, path)?,
+        None => judge_server(args).await?,
+    };
+    let accepted = verdict.clone().accept().is_ok();
+    let judged = Judged {
+        accepted,
+        explained_only: args.explain,
+        verdict: &verdict,
+    };
+    output.result(&judged, &verdict);
+    if accepted || args.explain {
+        Ok(())
+    } else {
+        Err(Failure::judged(
+            Code::EvidenceRejected,
+            "the evidence was not accepted",
+        ))
+    }
+}
+
+fn judge_file(args: &Evidence, path: &Path) -> Result<Verdict, Failure> {
+    let session = read_session(path)?;
+    if args.explain {
+        return Ok(explain(&session.evidence, &session.endorsements, now_ms()));
+    }
+    let policy = args.connect.policy.read()?;
+    let invalid = |error: String| Failure::new(Code::TranscriptMismatch, error);
+    let (_, binding) = verify_session(&session).map_err(|error| invalid(error.to_string()))?;
+    let trust = TrustConfiguration::from_slice(&session.trust.0)
+        .map_err(|error| invalid(error.to_string()))?;
+    Ok(appraise(
+        &session.evidence,
+        &session.endorsements,
+        &binding,
+        &trust,
+        &policy,
+        now_ms(),
+    ))
+}
+
+async fn judge_server(args: &Evidence) -> Result<Verdict, Failure> {
+    if args.explain || args.save.is_some() {
+        let examined = args.connect.onlooker()?.examine().await?;
+        if let Some(path) = &args.save {
+            files::write(path, &cbor::to_vec(&examined.evidence), false)?;
+        }
+        if args.explain {
+            return Ok(examined.verdict);
+        }
+    }
+    match args.connect.client()?.open_session().await {
+        Ok(session) => Ok(session.verdict().clone()),
+        Err(error) => match error.verdict() {
+            Some(verdict) => Ok(verdict.clone()),
+            None => Err(error.into()),
+        },
+    }
+}
+
+/// A session's evidence, as it is or in a receipt bundle.
+fn read_session(path: &Path) -> Result<SessionEvidence, Failure> {
+    let bytes = files::read(path, MAX_BUNDLE)?;
+    cbor::from_slice::<SessionEvidence>(&bytes, MAX_BUNDLE)
+        .or_else(|_| Bundle::from_slice(&bytes).map(|bundle| bundle.session))
+        .map_err(|error| not_a_bundle(path, &error.to_string()))
+}
+
+fn not_a_bundle(path: &Path, why: &str) -> Failure {
+    Failure::new(Code::BundleInvalid, format!("{}: {why}", path.display()))
+}
+
+fn proof(args: &Proof, output: Output) -> Result<(), Failure> {
+    let read = |path: &Path| files::read(path, MAX_DOCUMENT);
+    let (vkey, proof, public) = (read(&args.vkey)?, read(&args.proof)?, read(&args.public)?);
+    // Verification needs no proving key.
+    let program = Program::keys(Vec::new(), vkey)?;
+    program.verify(&proof, &public)?;
+    output.result(
+        &serde_json::json!({ "verified": true, "public_signals": program.public_count() }),
+        format!(
+            "the proof verifies; it has {} public signals",
+            program.public_count()
+        ),
+    );
+    Ok(())
+}
+
+fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
+    let bytes = files::read(&args.bundle, MAX_BUNDLE)?;
+    let bundle = Bundle::from_slice(&bytes)
+        .map_err(|error| not_a_bundle(&args.bundle, &error.to_string()))?;
+    let policy = args.policy.read()?;
+    let optional = |path: &Option<PathBuf>| {
+        path.as_deref()
+            .map(|path| files::read(path, MAX_DOCUMENT))
+            .transpose()
+    };
+    let (proof, public) = (optional(&args.proof)?, optional(&args.public)?);
+    let endorsements: Option<Endorsements> = args
+        .endorsements_of
+        .as_deref()
+        .map(|path| read_session(path).map(|session| session.endorsements))
+        .transpose()?;
+    if endorsements
+        .as_ref()
+        .is_some_and(|newer| newer.body.0.len() > MAX_ENDORSEMENTS)
+    {
+        return Err(not_a_bundle(&args.bundle, "the endorsements are too long"));
+    }
+    let at = match args.at.as_deref() {
+        None => claimed_end_ms(&bundle)?,
+        Some("now") => now_ms(),
+        Some(text) => parse_time(text)?,
+    };
+    let beside = Beside {
+        proof: proof.as_deref(),
+        public_values: public.as_deref(),
+        endorsements: endorsements.as_ref(),
+    };
+    let report = verify_bundle(&bundle, &beside, &policy, at)?;
+    let mut lines = vec![report.verdict.to_string(), String::new()];
+    lines.extend(report.checked.iter().map(|what| format!("holds      {what}")));
+    lines.extend(
+        report
+            .unchecked
+            .iter()
+            .map(|what| format!("not given  {what}")),
+    );
+    lines.extend(report.problems.iter().map(|what| format!("PROBLEM    {what}")));
+    lines.push(format!(
+        "judged as of {}; the receipt claims {} to {}, by the host's clock",
+        show_time(at),
+        show_time(report.claimed_start_ms),
+        show_time(report.claimed_end_ms)
+    ));
+    lines.push(if report.accepted {
+        "the receipt is accepted".into()
+    } else {
+        "THE RECEIPT IS NOT ACCEPTED".into()
+    });
+    output.result(&report, lines.join("\n"));
+    if report.accepted {
+        Ok(())
+    } else {
+        Err(Failure::judged(
+            Code::ReceiptInvalid,
+            "the receipt was not accepted",
+        ))
+    }
+}
+
+fn parse_time(text: &str) -> Result<u64, Failure> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
+        .ok_or_else(|| {
+            Failure::usage(
+                format!("{text} is no time"),
+                "Write it as 2026-11-20T12:00:00Z, or `now`.",
+            )
+        })
+}
+
+fn show_time(ms: u64) -> String {
+    i64::try_from(ms / 1000)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{ms} ms since 1970"))
+}

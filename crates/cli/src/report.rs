@@ -1,0 +1,102 @@
+//! What a finished proof is reported as: phases in milliseconds, verdict,
+//! files.
+
+use serde::Serialize;
+use soundproof::Proven;
+use std::{path::PathBuf, time::Duration};
+
+/// Time in each phase, in milliseconds. `queue`, `open`, `witness`, `prove`
+/// and `enclave_verify` are the enclave's own figures.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Phases {
+    pub(crate) session_ms: f64,
+    pub(crate) appraisal_ms: f64,
+    pub(crate) seal_ms: f64,
+    pub(crate) upload_ms: f64,
+    pub(crate) queue_ms: f64,
+    pub(crate) open_ms: f64,
+    pub(crate) witness_ms: f64,
+    pub(crate) prove_ms: f64,
+    pub(crate) enclave_verify_ms: f64,
+    pub(crate) wait_ms: f64,
+    pub(crate) verify_ms: f64,
+    pub(crate) total_ms: f64,
+}
+
+fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+impl Phases {
+    pub(crate) fn of(proven: &Proven) -> Self {
+        let timings = &proven.timings;
+        Self {
+            session_ms: ms(timings.session),
+            appraisal_ms: ms(timings.appraisal),
+            seal_ms: ms(timings.seal),
+            upload_ms: ms(timings.upload),
+            queue_ms: ms(proven.phase("queue")),
+            open_ms: ms(proven.phase("open")),
+            witness_ms: ms(proven.phase("witness")),
+            prove_ms: ms(proven.phase("prove")),
+            enclave_verify_ms: ms(proven.phase("verify")),
+            wait_ms: ms(timings.wait),
+            verify_ms: ms(timings.verify),
+            total_ms: ms(timings.total),
+        }
+    }
+
+    /// In the order in which they happen, for a table.
+    pub(crate) fn rows(&self) -> [(&'static str, f64); 9] {
+        [
+            ("session", self.session_ms),
+            ("appraisal", self.appraisal_ms),
+            ("seal", self.seal_ms),
+            ("upload", self.upload_ms),
+            ("queue", self.queue_ms),
+            ("witness", self.witness_ms),
+            ("prove", self.prove_ms),
+            ("verify", self.verify_ms),
+            ("total", self.total_ms),
+        ]
+    }
+}
+
+/// The three files of a proof.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Files {
+    pub(crate) proof: PathBuf,
+    pub(crate) public: PathBuf,
+    pub(crate) receipt: PathBuf,
+}
+
+impl Files {
+    /// Where they go in `folder`.
+    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+        Self {
+            proof: folder.join("proof.json"),
+            public: folder.join("public.json"),
+            receipt: folder.join("receipt.bundle"),
+        }
+    }
+
+    /// Writes them.
+    pub(crate) fn write(&self, proven: &Proven) -> Result<(), crate::failure::Failure> {
+        if let Some(folder) = self.proof.parent() {
+            crate::files::folder(folder)?;
+        }
+        crate::files::write(&self.proof, &proven.proof, false)?;
+        crate::files::write(&self.public, &proven.public_values, false)?;
+        crate::files::write(&self.receipt, &proven.bundle_bytes(), false)
+    }
+}
+
+/// In one word, for programs.
+pub(crate) fn verdict(proven: &Proven) -> &'static str {
+    // A `Proven` exists only with an accepted verdict.
+    if proven.verdict.warnings().next().is_some() {
+        "accepted_with_warnings"
+    } else {
+        "accepted"
+    }
+}
