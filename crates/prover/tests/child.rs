@@ -1,4 +1,10 @@
 //! The child's side over a socket pair, with the test as the keeper.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;

@@ -1,5 +1,11 @@
 //! Supervisor and sandbox through the public interface, with a prover that is
 //! hostile on request (`probe/`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 mod support;
 

@@ -1,4 +1,10 @@
 //! The wire format: golden bytes, round trips, and refusal of everything else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
 
 use proptest::prelude::*;
 use soundproof_protocol::description::{Limits, ProgramPart};

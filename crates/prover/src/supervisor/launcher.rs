@@ -27,6 +27,9 @@ use crate::wire::Hello;
 /// Memory of a process that only introduces itself.
 const DESCRIBE_MEMORY: u64 = 256 * 1024 * 1024;
 
+/// Bytes that one side may be ahead of the other.
+const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
+
 /// Starts processes of one executable.
 pub(super) struct Launcher {
     requests: Mutex<mpsc::Sender<Request>>,
@@ -122,6 +125,10 @@ impl Launcher {
 
 fn spawn(executable: &Executable, start: &Start) -> io::Result<(Child, StdStream)> {
     let (ours, theirs) = StdStream::pair()?;
+    for end in [&ours, &theirs] {
+        // For fewer changes between the two processes; the default does too.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, SOCKET_BUFFER);
+    }
     let output: OwnedFd = theirs.try_clone()?.into();
     let child = Command::new(executable.path())
         .arg0(executable.name())
