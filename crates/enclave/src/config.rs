@@ -28,15 +28,23 @@ pub(crate) struct Options {
     /// Milliseconds that the software platform takes for a quote.
     #[arg(long, value_name = "MS")]
     software_quote_delay_ms: Option<u64>,
-    /// Prover executable; repeat for more.
-    #[arg(long, value_name = "FILE")]
-    prover: Vec<PathBuf>,
+    /// Prover executable, by the proof system that it must be for; repeat for
+    /// more.
+    #[arg(long, value_name = "SYSTEM=FILE", value_parser = named)]
+    prover: Vec<(String, PathBuf)>,
     /// Jobs that may run at once.
     #[arg(long, value_name = "N")]
     slots: Option<u32>,
     /// File with API keys.
     #[arg(long, value_name = "FILE")]
     api_keys: Option<PathBuf>,
+}
+
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (system, path) = text
+        .split_once('=')
+        .ok_or("SYSTEM=FILE, such as groth16=./prover")?;
+    Ok((system.into(), path.into()))
 }
 
 /// Where evidence comes from.
@@ -56,7 +64,8 @@ pub(crate) struct Config {
     pub(crate) software: Software,
     pub(crate) keeper: KeeperOptions,
     pub(crate) prover: Vec<ProverOptions>,
-    pub(crate) gateway: GatewayConfig,
+    /// Kept as it stands: the gateway's process reads it.
+    pub(crate) gateway: toml::Table,
 }
 
 /// `[software]`
@@ -82,6 +91,8 @@ pub(crate) struct KeeperOptions {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProverOptions {
+    /// The proof system that it must be for.
+    pub(crate) system: String,
     /// Its file.
     pub(crate) executable: PathBuf,
     /// Bytes of memory that all its processes may use together.
@@ -113,7 +124,8 @@ impl Config {
         }
         config.keeper.slots = options.slots.or(config.keeper.slots);
         if !options.prover.is_empty() {
-            let prover = |executable| ProverOptions {
+            let prover = |(system, executable)| ProverOptions {
+                system,
                 executable,
                 memory_bytes: None,
                 max_input_bytes: None,
@@ -121,15 +133,34 @@ impl Config {
             };
             config.prover = options.prover.into_iter().map(prover).collect();
         }
-        if let Some(listen) = options.listen {
-            config.gateway.listen = listen;
+        config.set_gateway("listen", options.listen.map(|listen| listen.to_string()));
+        let path = |path: PathBuf| path.to_string_lossy().into_owned();
+        let data = options.data.map(path);
+        if data.is_some() || !config.gateway.contains_key("data") {
+            config.set_gateway(
+                "data",
+                Some(data.unwrap_or_else(|| "soundproof-data".into())),
+            );
         }
-        if let Some(data) = options.data {
-            config.gateway.data = data;
-        }
-        if let Some(keys) = options.api_keys {
-            config.gateway.api_keys = Some(keys);
-        }
+        config.set_gateway("api_keys", options.api_keys.map(path));
+        // A mistake in it is told now, not by a child that dies.
+        let _: GatewayConfig = config.gateway.clone().try_into()?;
         Ok(config)
+    }
+
+    /// Sets one of the gateway's keys.
+    pub(crate) fn set_gateway(&mut self, key: &str, value: Option<String>) {
+        if let Some(value) = value {
+            self.gateway.insert(key.into(), toml::Value::String(value));
+        }
+    }
+
+    /// The store's folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.gateway
+            .get("data")
+            .and_then(toml::Value::as_str)
+            .unwrap_or_default()
+            .into()
     }
 }

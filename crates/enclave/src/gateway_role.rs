@@ -6,7 +6,7 @@ use crate::Error;
 use soundproof_gateway::GatewayConfig;
 use std::{io::Write as _, net::SocketAddr, os::unix::net::UnixStream};
 
-/// Holds the gateway's configuration as JSON.
+/// Holds the gateway's configuration, as TOML.
 pub(crate) const CONFIG: &str = "SOUNDPROOFD_GATEWAY";
 
 /// What the gateway tells its parent.
@@ -14,24 +14,29 @@ pub(crate) const CONFIG: &str = "SOUNDPROOFD_GATEWAY";
 pub(crate) struct Listening {
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// `http` or `https`.
-    pub(crate) scheme: String,
+    /// The URL to reach it by.
+    pub(crate) url: String,
 }
 
 pub(crate) async fn run() -> Result<(), Error> {
     let config = std::env::var(CONFIG).map_err(|_| "the gateway is started by the keeper only")?;
-    let config: GatewayConfig = serde_json::from_str(&config)?;
+    let config: GatewayConfig = toml::from_str(&config)?;
     let link = UnixStream::from(rustix::io::dup(std::io::stdin())?);
     link.set_nonblocking(true)?;
     let link = tokio::net::UnixStream::from_std(link)?;
     let stop = tokio_util::sync::CancellationToken::new();
     stop_on_signal(stop.clone());
-    soundproof_gateway::run(config, link, stop, |address, scheme| {
-        let line = serde_json::to_string(&Listening { address, scheme: scheme.into() });
+    let (sender, listening) = tokio::sync::oneshot::channel::<soundproof_gateway::Listening>();
+    tokio::spawn(async move {
+        let Ok(listening) = listening.await else {
+            return;
+        };
+        let (address, url) = (listening.address, listening.url());
+        let line = serde_json::to_string(&Listening { address, url }).unwrap_or_default();
         // A parent that does not read it has gone, and the link says so too.
-        let _ = writeln!(std::io::stdout(), "{}", line.unwrap_or_default());
-    })
-    .await?;
+        let _ = writeln!(std::io::stdout(), "{line}");
+    });
+    soundproof_gateway::run(config, link, async move { stop.cancelled().await }, sender).await?;
     Ok(())
 }
 
@@ -40,9 +45,10 @@ pub(crate) async fn run() -> Result<(), Error> {
 fn stop_on_signal(stop: tokio_util::sync::CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     tokio::spawn(async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
             return;
         };
         loop {

@@ -7,10 +7,9 @@ use crate::{
     gateway_role::{CONFIG, Listening},
 };
 use soundproof_attester::Attester;
-use soundproof_gateway::GatewayConfig;
 use soundproof_keeper::{Keeper, KeeperConfig, gateway};
-use soundproof_prover::supervisor::ProverConfig;
 use soundproof_protocol::digest::{Digest, Hasher};
+use soundproof_prover::supervisor::ProverConfig;
 use std::{
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
@@ -25,26 +24,44 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let config = Config::load(options)?;
     if config.prover.is_empty() {
-        return Err("no prover is configured: give --prover FILE".into());
+        return Err("no prover is configured: give --prover SYSTEM=FILE".into());
     }
     let own = std::env::current_exe()?;
-    let provers = config.prover.iter().map(prover).collect::<Result<Vec<_>, _>>()?;
+    let provers = config
+        .prover
+        .iter()
+        .map(prover)
+        .collect::<Result<Vec<_>, _>>()?;
     let (attester, files) = platform(&config, &own, &provers)?;
 
     let mut keeper_config = KeeperConfig::new(attester);
     keeper_config.provers = provers;
     let set = &config.keeper;
-    set.session_lifetime_s.inspect(|s| keeper_config.session_lifetime_s = *s);
-    set.max_sessions.inspect(|n| keeper_config.max_sessions = *n);
+    set.session_lifetime_s
+        .inspect(|s| keeper_config.session_lifetime_s = *s);
+    set.max_sessions
+        .inspect(|n| keeper_config.max_sessions = *n);
     set.max_jobs.inspect(|n| keeper_config.max_jobs = *n);
     set.slots.inspect(|n| keeper_config.slots = *n);
-    set.max_attempts.inspect(|n| keeper_config.max_attempts = *n);
+    set.max_attempts
+        .inspect(|n| keeper_config.max_attempts = *n);
     let keeper = Keeper::start(keeper_config).await?;
+    let is = |system: &String| {
+        keeper
+            .trust()
+            .provers
+            .iter()
+            .any(|prover| prover.system == *system)
+    };
+    if let Some(other) = config.prover.iter().find(|prover| !is(&prover.system)) {
+        let (path, system) = (other.executable.display(), &other.system);
+        return Err(format!("{path} is no prover for {system}").into());
+    }
     let files = files.write_policy(&keeper)?;
 
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
-    supervise(keeper, own, config.gateway, files, stop).await
+    supervise(keeper, own, config, files, stop).await
 }
 
 /// A prover, held to the digest that its file has now: what is measured is
@@ -52,8 +69,12 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
 fn prover(options: &ProverOptions) -> Result<ProverConfig, Error> {
     let mut config = ProverConfig::new(&options.executable);
     config.digest = Some(digest_of(&options.executable)?);
-    options.memory_bytes.inspect(|bytes| config.memory_bytes = *bytes);
-    options.max_input_bytes.inspect(|bytes| config.max_input_bytes = *bytes);
+    options
+        .memory_bytes
+        .inspect(|bytes| config.memory_bytes = *bytes);
+    options
+        .max_input_bytes
+        .inspect(|bytes| config.max_input_bytes = *bytes);
     if options.first_user.is_some() {
         config.first_user = options.first_user;
     }
@@ -72,13 +93,17 @@ fn digest_of(path: &Path) -> Result<Digest, Error> {
             }
         }
     };
-    read(path).map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()).into())
+    read(path)
+        .map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()).into())
 }
 
 /// What the platform leaves for clients to read.
 struct Files {
     #[cfg(feature = "software")]
-    software: Option<(Arc<soundproof_attester::software::SoftwarePlatform>, PathBuf)>,
+    software: Option<(
+        Arc<soundproof_attester::software::SoftwarePlatform>,
+        PathBuf,
+    )>,
     anchor: Option<PathBuf>,
     policy: Option<PathBuf>,
 }
@@ -89,14 +114,16 @@ fn platform(
     provers: &[ProverConfig],
 ) -> Result<(Arc<dyn Attester>, Files), Error> {
     match config.platform {
-        None => Err("no platform is configured: it is never chosen automatically; \
+        None => Err(
+            "no platform is configured: it is never chosen automatically; \
                      for development give --platform software"
-            .into()),
+                .into(),
+        ),
         #[cfg(feature = "software")]
         Some(Platform::Software) => {
             use soundproof_attester::software::{ANCHOR_FILE, Measured, Options, SoftwarePlatform};
             let dir = config.software.pki.clone();
-            let dir = dir.unwrap_or_else(|| config.gateway.data.join("software"));
+            let dir = dir.unwrap_or_else(|| config.data().join("software"));
             std::fs::create_dir_all(&dir)?;
             let measured = Measured {
                 soundproofd: digest_of(own)?,
@@ -110,11 +137,20 @@ fn platform(
                 Options { quote_delay: delay },
                 u64::try_from(now.as_millis())?,
             )?;
-            tracing::warn!("SOFTWARE PLATFORM: NO HARDWARE PROTECTS ANYTHING; for development only");
+            tracing::warn!(
+                "SOFTWARE PLATFORM: NO HARDWARE PROTECTS ANYTHING; for development only"
+            );
             let platform = Arc::new(platform);
             let anchor = Some(dir.join(ANCHOR_FILE));
             let software = Some((platform.clone(), dir));
-            Ok((platform, Files { software, anchor, policy: None }))
+            Ok((
+                platform,
+                Files {
+                    software,
+                    anchor,
+                    policy: None,
+                },
+            ))
         }
     }
 }
@@ -137,11 +173,11 @@ impl Files {
 async fn supervise(
     keeper: Arc<Keeper>,
     own: PathBuf,
-    config: GatewayConfig,
+    config: Config,
     files: Files,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let data = config.data.clone();
+    let data = config.data();
     std::fs::create_dir_all(&data)?;
     let config = Arc::new(Mutex::new(config));
     let files = Arc::new(files);
@@ -152,20 +188,27 @@ async fn supervise(
             let mut command = Command::new(&own);
             command
                 .arg("gateway")
-                .env(CONFIG, serde_json::to_string(&*config).unwrap_or_default())
+                .env(CONFIG, config.gateway.to_string())
                 .stdout(std::process::Stdio::piped());
             command
         }
     };
     let started = move |child: &mut Child| {
-        let Some(stdout) = child.stdout.take() else { return };
+        let Some(stdout) = child.stdout.take() else {
+            return;
+        };
         let (config, files) = (config.clone(), files.clone());
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let Ok(listening) = serde_json::from_str::<Listening>(&line) else { continue };
+                let Ok(listening) = serde_json::from_str::<Listening>(&line) else {
+                    continue;
+                };
                 // A gateway that is started again listens where clients know it.
-                config.lock().unwrap_or_else(PoisonError::into_inner).listen = listening.address;
+                config
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .set_gateway("listen", Some(listening.address.to_string()));
                 announce(&listening, &files);
             }
         });
@@ -178,7 +221,7 @@ async fn supervise(
 fn announce(listening: &Listening, files: &Files) {
     let line = serde_json::json!({
         "event": "listening",
-        "url": format!("{}://{}", listening.scheme, listening.address),
+        "url": listening.url,
         "anchor": files.anchor,
         "policy": files.policy,
     });

@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     if let Err(error) = soundproof_prover::sandbox::harden_self() {
         return failed(&format!("core dumps cannot be turned off: {error}"));
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no runtime: {error}")),
     };
@@ -67,16 +70,18 @@ fn failed(what: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// To standard error, by `SOUNDPROOF_LOG` (default `info`); JSON with
+/// To standard error, by `RUST_LOG` (default `info`); JSON with
 /// `SOUNDPROOF_LOG_FORMAT=json`.
 fn logging() {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_env("SOUNDPROOF_LOG").unwrap_or_else(|_| "info".into());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::env::var_os("SOUNDPROOF_LOG_FORMAT").is_some_and(|format| format == "json") {
         builder.json().init();
     } else {
-        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        builder
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .init();
     }
 }
 
