@@ -80,7 +80,7 @@ async fn a_stage_without_parts_is_skipped_and_the_last_cannot_be() {
 
 /// Invariant 9. Fails if a layer of the sandbox lets through any of the hundred
 /// attempts in `probe/escape.rs`, or if a descriptor of the keeper's is open in
-/// a prover: each would be reported as ALLOWED.
+/// a prover.
 #[tokio::test]
 async fn hostile_code_finds_no_way_out() {
     let probe = Probe::start().await;
@@ -93,14 +93,15 @@ async fn hostile_code_finds_no_way_out() {
             .filter(|line| line.contains(": "))
             .collect();
         assert!(attempts.len() > 100, "{report}");
-        let mut allowed: Vec<_> = attempts
+        // Refused by the list of system calls, before any other layer has to:
+        // with another error, a call got further than it may.
+        let refused =
+            |line: &&str| line.ends_with(": PermissionDenied") || *line == "clone3: Unsupported";
+        let others: Vec<_> = attempts
             .iter()
-            .copied()
-            .filter(|line| line.contains("ALLOWED"))
+            .filter(|line| !refused(line) && !line.starts_with("descriptors"))
             .collect();
-        // Ordinary memory is no escape; the probe needs a page for the next attempt.
-        allowed.retain(|line| !line.starts_with("map a page"));
-        assert!(allowed.is_empty(), "{allowed:#?}");
+        assert!(others.is_empty(), "{others:#?}");
         assert!(report.contains("descriptors beyond 2: 0"), "{report}");
     }
     assert!(!std::path::Path::new("/tmp/soundproof-probe").exists());

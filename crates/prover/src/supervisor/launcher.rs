@@ -71,7 +71,10 @@ impl Launcher {
     }
 
     /// Starts a process that only introduces itself.
-    pub(super) async fn describe(&self, stage: &StageConfig) -> Result<Hello, SupervisorError> {
+    pub(super) async fn describe(
+        self: &Arc<Self>,
+        stage: &StageConfig,
+    ) -> Result<Hello, SupervisorError> {
         let stage = StageConfig {
             memory_bytes: DESCRIBE_MEMORY,
             ..stage.clone()
@@ -80,8 +83,28 @@ impl Launcher {
         Ok(process.hello.clone())
     }
 
-    /// Starts a process for `stage` and waits for its hello.
+    /// Starts a process for `stage` and waits for its hello. It is a task of its
+    /// own, so that whoever stops waiting leaves no process that nobody reaps.
     pub(super) async fn launch(
+        self: &Arc<Self>,
+        stage: &str,
+        config: &StageConfig,
+        cpu_seconds: Option<u64>,
+    ) -> Result<Process, SupervisorError> {
+        let (launcher, stage, config) = (self.clone(), stage.to_owned(), config.clone());
+        let launching = async move { launcher.launch_now(&stage, &config, cpu_seconds).await };
+        match self.tasks.spawn(launching).await {
+            Ok(result) => result,
+            Err(e) => Err(SupervisorError::Start(e.to_string())),
+        }
+    }
+
+    /// For what must have ended before the supervisor has.
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    async fn launch_now(
         &self,
         stage: &str,
         config: &StageConfig,

@@ -175,8 +175,9 @@ impl Pool {
     pub(super) fn refill(self: &Arc<Self>, program: Option<(StageProgram, Arc<dyn PartProvider>)>) {
         let pool = self.clone();
         let stop = self.stop.clone();
-        tokio::spawn(async move {
+        self.launcher.tasks().spawn(async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 result = pool.refill_now(program) => if let Err(e) = result {
                     tracing::warn!(stage = pool.stage.name, error = %e, "no process was started ahead");
