@@ -1,5 +1,6 @@
 //! Behaviour through the public interface; one executable, so that it is
 //! linked once.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // also in what tests share
 
 mod appraisal;
 mod captured;
