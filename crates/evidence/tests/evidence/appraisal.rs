@@ -1,7 +1,6 @@
 //! Every reason for which evidence is rejected, through the public interface.
 
 use crate::common::{Case, codes};
-use soundproof_attester::Attester as _;
 use soundproof_evidence::{
     Hex, Outcome, Policy, Reason, appraise, explain, explain_under,
     policy::{Anchor, TcbStatus, TdxPlatform},
@@ -361,13 +360,4 @@ fn a_stranger_cannot_write_to_the_terminal() {
         "{line:?}"
     );
     assert!(line.found.chars().count() <= 601);
-}
-
-#[test]
-fn quotes_made_together_serve_each_session_its_own() {
-    // Two platforms with the same keys do not share evidence either: the
-    // binding differs by root.
-    let case = Case::sound();
-    let again = case.pki.platform.evidence(&case.binding).unwrap();
-    assert_eq!(again, case.evidence, "deterministic signatures");
 }
