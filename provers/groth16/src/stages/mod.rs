@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::{Code, Failure};
-use soundproof_prover::child::Abandon;
+use soundproof_prover::child::{Abandon, Start};
 use soundproof_prover::wire::Program;
 
 pub(crate) use prove::Prove;
@@ -29,6 +29,18 @@ fn part(program: &Program, role: &str) -> Result<Digest, Failure> {
         .find(|part| part.role == role)
         .map(|part| part.digest)
         .ok_or_else(|| Failure::new(Code::ProgramPartMissing, role))
+}
+
+/// Starts rayon's threads: as many as there are processors, and no more than
+/// `spare` less than the process may have.
+fn start_workers(start: &Start, spare: usize) {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let allowed = usize::try_from(start.threads).unwrap_or(usize::MAX);
+    let workers = processors.min(allowed.saturating_sub(spare)).max(1);
+    // Were there a pool already, its threads would serve.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(workers)
+        .build_global();
 }
 
 /// Runs a step; a panic ends the step and not the process, and its message is

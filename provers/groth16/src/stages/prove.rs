@@ -15,7 +15,7 @@ use soundproof_prover_groth16::{ProveError, ProvingKey, Randomness, Witness, pro
 use zeroize::Zeroizing;
 
 use super::failure::{of_prove, of_verifying_key, of_wtns, of_zkey};
-use super::{PROVING_KEY, VERIFYING_KEY, contained, part};
+use super::{PROVING_KEY, VERIFYING_KEY, contained, part, start_workers};
 
 /// Most bytes of prepared keys that are kept, whatever the process may have.
 const CACHE_BYTES: u64 = 2 << 30;
@@ -38,14 +38,8 @@ pub(crate) struct Prove {
 impl Prove {
     pub(crate) fn new(start: &Start) -> Self {
         let cache = CACHE_BYTES.min(start.memory_bytes / 4);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        // The first thread waits for the others; nobody else may take one.
-        let allowed = usize::try_from(start.threads).unwrap_or(usize::MAX);
-        let workers = threads.min(allowed.saturating_sub(1)).max(1);
-        // Were there a pool already, its threads would serve.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .build_global();
+        // The first thread waits for the others.
+        start_workers(start, 1);
         Self {
             max_key: start.memory_bytes / COPIES,
             keys: KeyCache::new(usize::try_from(cache).unwrap_or(usize::MAX)),

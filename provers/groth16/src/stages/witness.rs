@@ -10,7 +10,7 @@ use soundproof_prover_groth16::witgen::{Generator, Limits, MAX_WASM_BYTES, Progr
 use zeroize::Zeroizing;
 
 use super::failure::of_witgen;
-use super::{GENERATOR, contained, part};
+use super::{GENERATOR, contained, part, start_workers};
 
 /// Compiled code is some times larger than WebAssembly.
 const MAX_DERIVED_BYTES: u64 = 8 * MAX_WASM_BYTES as u64;
@@ -23,6 +23,7 @@ const OVERHEAD: u64 = 64 << 20;
 pub(crate) struct Witness {
     /// Bytes of memory that a generator may have at all.
     memory: usize,
+    start: Start,
     ready: Option<Generator>,
 }
 
@@ -31,6 +32,7 @@ impl Witness {
         let memory = start.memory_bytes.saturating_sub(OVERHEAD);
         Self {
             memory: usize::try_from(memory).unwrap_or(usize::MAX),
+            start: start.clone(),
             ready: None,
         }
     }
@@ -42,6 +44,8 @@ impl Witness {
             Program::from_derived(&derived).map_err(|error| of_witgen(&error))?
         } else {
             let wasm = loader.source(&digest, MAX_WASM_BYTES as u64)?;
+            // The compiler's; besides the first there is one that keeps the time.
+            start_workers(&self.start, 2);
             let program = Program::compile(&wasm).map_err(|error| of_witgen(&error))?;
             // Before any of the program runs: what the keeper keeps for later
             // processes is this compiler's work and nobody else's.

@@ -12,6 +12,7 @@
 
 mod error;
 mod points;
+mod subgroup;
 #[cfg(test)]
 mod tests;
 
