@@ -523,3 +523,46 @@ async fn nothing_outlives_the_supervisor() {
         wait_until("it is gone", || !alive(pid)).await;
     }
 }
+
+/// A keeper for the next test: starts a job that sleeps, says which processes
+/// it has, and waits to be killed.
+#[tokio::test]
+#[ignore = "is run by the next test, in a process of its own"]
+async fn keeper_to_be_killed() {
+    let probe = Probe::start().await;
+    let said = async {
+        wait_until("the job is at work", || probe.stage("run").busy == 1).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        println!("\nchildren {:?}", probe.children());
+    };
+    let _ = tokio::join!(probe.run("sleep|echo|"), said);
+}
+
+/// Fails if a prover that is at work (and so does not notice that its socket
+/// was closed) outlives a keeper that had no chance to clean up.
+#[tokio::test]
+async fn a_killed_keeper_takes_its_provers_along() {
+    use std::io::{BufRead, BufReader};
+    let mut keeper = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["keeper_to_be_killed", "--exact", "--ignored", "--nocapture"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
+    let line = lines
+        .map(Result::unwrap)
+        .find(|line| line.starts_with("children "))
+        .unwrap();
+    let children: Vec<u32> = line
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|word| !word.is_empty())
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert!(children.len() >= 2, "{line}");
+    assert!(children.iter().all(|pid| alive(*pid)));
+    keeper.kill().unwrap();
+    keeper.wait().unwrap();
+    for pid in children {
+        wait_until("it died with its keeper", || !alive(pid)).await;
+    }
+}
