@@ -17,6 +17,11 @@ mod report;
 use clap::Parser as _;
 use commands::Cli;
 use std::process::ExitCode;
+use zeroizing_alloc::ZeroAlloc;
+
+// Inputs and tickets pass through here: freed memory is zeroed.
+#[global_allocator]
+static ALLOC: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

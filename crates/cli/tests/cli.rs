@@ -54,9 +54,22 @@ fn every_command_is_there() {
     };
     assert_eq!(
         commands(&help(&["--help"])),
-        ["serve", "prove", "verify", "jobs", "circuit", "policy", "doctor", "demo", "completions"]
+        [
+            "serve",
+            "prove",
+            "verify",
+            "jobs",
+            "circuit",
+            "policy",
+            "doctor",
+            "demo",
+            "completions"
+        ]
     );
-    assert_eq!(commands(&help(&["verify", "--help"])), ["evidence", "proof", "receipt"]);
+    assert_eq!(
+        commands(&help(&["verify", "--help"])),
+        ["evidence", "proof", "receipt"]
+    );
     assert_eq!(
         commands(&help(&["jobs", "--help"])),
         ["list", "watch", "fetch", "cancel", "delete"]
@@ -65,8 +78,18 @@ fn every_command_is_there() {
     assert_eq!(commands(&help(&["policy", "--help"])), ["init", "check"]);
     let prove = help(&["prove", "--help"]);
     for flag in [
-        "--url", "--policy", "--circuit", "--wasm", "--zkey", "--vkey", "--input", "--wtns",
-        "--out", "--ticket", "--detach", "--json",
+        "--url",
+        "--policy",
+        "--circuit",
+        "--wasm",
+        "--zkey",
+        "--vkey",
+        "--input",
+        "--wtns",
+        "--out",
+        "--ticket",
+        "--detach",
+        "--json",
     ] {
         assert!(prove.contains(flag), "prove has no {flag}");
     }
@@ -78,12 +101,27 @@ fn usage_is_exit_code_2() {
     for arguments in [
         &["nonsense"] as &[&str],
         &["prove"],
-        &["prove", "--url", "http://127.0.0.1:1", "--input", "a", "--wtns", "b"],
+        &[
+            "prove",
+            "--url",
+            "http://127.0.0.1:1",
+            "--input",
+            "a",
+            "--wtns",
+            "b",
+        ],
         &["prove", "--detach", "--input", "a"],
         &["prove", "--url", "http://127.0.0.1:1", "--input", "a"],
         &["jobs", "watch"],
         &["jobs", "cancel", "not-an-id"],
-        &["verify", "receipt", "/nonexistent", "--at", "yesterday", "--policy"],
+        &[
+            "verify",
+            "receipt",
+            "/nonexistent",
+            "--at",
+            "yesterday",
+            "--policy",
+        ],
         &["demo"],
     ] {
         let output = soundproof(home.path(), arguments);
@@ -94,12 +132,24 @@ fn usage_is_exit_code_2() {
 #[test]
 fn failures_are_three_lines_or_one_object() {
     let home = home();
-    let arguments = ["verify", "proof", "--vkey", "/nonexistent", "--proof", "x", "--public", "y"];
+    let arguments = [
+        "verify",
+        "proof",
+        "--vkey",
+        "/nonexistent",
+        "--proof",
+        "x",
+        "--public",
+        "y",
+    ];
     let output = soundproof(home.path(), &arguments);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
     let text = String::from_utf8(output.stderr).unwrap();
-    let starts: Vec<&str> = text.lines().filter_map(|line| line.split(':').next()).collect();
+    let starts: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
     assert_eq!(starts, ["error", "whose side", "what to do"]);
 
     let output = soundproof(home.path(), &[&["--json"], &arguments[..]].concat());
@@ -144,9 +194,15 @@ fn circuits_are_remembered_by_digest() {
     let zkey = home.path().join("circuit.zkey");
     std::fs::write(&zkey, b"a proving key").unwrap();
     let (zkey, vkey) = (zkey.to_str().unwrap(), testdata("verification_key.json"));
-    let add = ["--json", "circuit", "add", "mine", "--zkey", zkey, "--vkey", &vkey];
+    let add = [
+        "--json", "circuit", "add", "mine", "--zkey", zkey, "--vkey", &vkey,
+    ];
     let output = soundproof(home.path(), &add);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let inspect = ["--json", "circuit", "inspect", "mine"];
     let facts = json(&soundproof(home.path(), &inspect));
     assert_eq!(facts["changed"], false);
@@ -162,8 +218,16 @@ fn circuits_are_remembered_by_digest() {
     let policy = home.path().join("policy.toml");
     std::fs::write(&policy, "").unwrap();
     let prove = [
-        "--json", "prove", "--url", "http://127.0.0.1:1", "--policy", policy.to_str().unwrap(),
-        "--circuit", "mine", "--wtns", zkey,
+        "--json",
+        "prove",
+        "--url",
+        "http://127.0.0.1:1",
+        "--policy",
+        policy.to_str().unwrap(),
+        "--circuit",
+        "mine",
+        "--wtns",
+        zkey,
     ];
     let output = soundproof(home.path(), &prove);
     assert_eq!(json(&output)["error"]["code"], "source_changed");
@@ -211,6 +275,9 @@ fn completions_for_every_shell() {
         let output = soundproof(home.path(), &["completions", shell]);
         assert!(output.status.success());
         let script = String::from_utf8(output.stdout).unwrap();
-        assert!(script.contains("soundproof") && script.contains("receipt"), "{shell}");
+        assert!(
+            script.contains("soundproof") && script.contains("receipt"),
+            "{shell}"
+        );
     }
 }

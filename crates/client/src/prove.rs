@@ -13,8 +13,8 @@ impl Client {
     /// appraisal, sealing, upload, outcome, receipt, proof.
     ///
     /// # Errors
-    /// [`Error`]; nothing that depends on `input` left this machine if it is
-    /// [`Error::Rejected`], [`Error::Transcript`] or [`Error::TlsPin`].
+    /// [`Error`]. Whatever it is, no byte that depends on `input` was sent to
+    /// a server whose evidence had not been accepted.
     pub async fn prove(&self, program: &Program, input: impl Into<Input>) -> Result<Proven, Error> {
         self.prove_with(
             program,

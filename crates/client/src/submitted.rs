@@ -94,6 +94,20 @@ impl Client {
     /// [`Error::Ticket`], [`Error::Transcript`], [`Error::Rejected`], and
     /// those of the network.
     pub async fn claim(&self, ticket: &Ticket) -> Result<Submitted, Error> {
+        self.claim_with(ticket, None).await
+    }
+
+    /// [`Client::claim`] with the verifying key at hand: for a caller whose
+    /// credentials are the ticket alone, to whom the server shows no program
+    /// parts. It must have the description's digest.
+    ///
+    /// # Errors
+    /// As [`Client::claim`], and [`Error::Program`] for another key.
+    pub async fn claim_with(
+        &self,
+        ticket: &Ticket,
+        verifying_key: Option<&[u8]>,
+    ) -> Result<Submitted, Error> {
         if ticket.version != PROTOCOL_VERSION {
             return Err(Error::Ticket("the ticket is of another version"));
         }
@@ -121,7 +135,16 @@ impl Client {
         let digest = description
             .part(VERIFYING_KEY)
             .ok_or(Error::Ticket("the ticket's job has no verifying key"))?;
-        let key = self.blob(digest, Verifier::MAX_KEY).await?;
+        let key = match verifying_key {
+            Some(key) if Digest::of(key) == *digest => key.to_vec(),
+            Some(_) => {
+                return Err(Error::Program {
+                    code: Code::VkeyMismatch,
+                    what: "the verifying key is not the one that the job names".into(),
+                });
+            }
+            None => self.blob(digest, Verifier::MAX_KEY).await?,
+        };
         Ok(Submitted {
             client: self.clone(),
             verifier: Arc::new(Verifier::of(&description.system, &key)?),

@@ -13,7 +13,10 @@ use crate::{
 use serde::Serialize;
 use soundproof::{
     Beside, Client, Event, Input, JobOptions, Observer, Policy, Program, claimed_end_ms,
-    protocol::{error::Code, receipt::{Bundle, MAX_BUNDLE}},
+    protocol::{
+        error::Code,
+        receipt::{Bundle, MAX_BUNDLE},
+    },
     verify_bundle,
 };
 use std::{
@@ -123,6 +126,12 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let tail = daemon.log_tail();
     daemon.stop().await;
     let kept = args.keep.then(|| folder.keep());
+    if let Some(folder) = &kept {
+        output.warn(format_args!(
+            "the server's folder is kept: {}",
+            folder.display()
+        ));
+    }
     let (runs, written) = proved.inspect_err(|_| {
         if !tail.is_empty() {
             output.warn(format_args!("the end of the server's log:\n{tail}"));
@@ -182,8 +191,7 @@ impl Args {
                 inputs.push(path.clone());
                 continue;
             }
-            let entries =
-                std::fs::read_dir(path).map_err(|error| Failure::file(path, &error))?;
+            let entries = std::fs::read_dir(path).map_err(|error| Failure::file(path, &error))?;
             let mut found: Vec<PathBuf> = entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 .filter(|path| path.extension().is_some_and(|end| end == "json"))
@@ -192,7 +200,10 @@ impl Args {
             inputs.extend(found);
         }
         if inputs.is_empty() {
-            return Err(Failure::usage("there are no inputs", "Name one with --input."));
+            return Err(Failure::usage(
+                "there are no inputs",
+                "Name one with --input.",
+            ));
         }
         Ok(inputs)
     }
@@ -247,7 +258,12 @@ impl Args {
             // Each run opens a session and judges it anew.
             client.forget_session().await;
             let proven = client
-                .prove_with(&program, &input, &JobOptions::default(), Observer::new(&observe))
+                .prove_with(
+                    &program,
+                    &input,
+                    &JobOptions::default(),
+                    Observer::new(&observe),
+                )
                 .await?;
             written.write(&proven)?;
             let (proof_verified, receipt_verified) = check_files(&written, vkey, &policy)?;
@@ -258,7 +274,11 @@ impl Args {
                 receipt_verified,
                 verdict: verdict(&proven),
                 job: proven.job.to_string(),
-                resubmissions: proven.resubmissions.iter().map(|code| code.name()).collect(),
+                resubmissions: proven
+                    .resubmissions
+                    .iter()
+                    .map(|code| code.name())
+                    .collect(),
             };
             if self.runs > 1 {
                 output.warn(format_args!(

@@ -108,9 +108,12 @@ fn line(check: &Check) -> String {
         Finding::Warn => "WARN",
         Finding::Bad => "BAD ",
     };
-    format!("{mark}  {:<12} {}  {}", check.name, check.found, check.remedy)
-        .trim_end()
-        .to_owned()
+    format!(
+        "{mark}  {:<12} {}  {}",
+        check.name, check.found, check.remedy
+    )
+    .trim_end()
+    .to_owned()
 }
 
 /// Where secrets of this user's own could come to lie.
@@ -143,7 +146,10 @@ fn this_machine(checks: &mut Checks) {
     }
     match daemon::find(daemon::SOUNDPROOFD) {
         Ok(path) => checks.good("soundproofd", path.display().to_string()),
-        Err(_) => checks.good("soundproofd", "not installed here; only `serve` and `demo` need it"),
+        Err(_) => checks.good(
+            "soundproofd",
+            "not installed here; only `serve` and `demo` need it",
+        ),
     }
 }
 

@@ -14,6 +14,9 @@ use soundproof::{
 use std::path::PathBuf;
 use zeroize::Zeroizing;
 
+/// Bytes of a verifying key's file at most.
+const MAX_KEY: usize = 16 * 1024 * 1024;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List this API key's jobs, newest first
@@ -56,6 +59,10 @@ pub(crate) struct ByTicket {
 pub(crate) struct Fetch {
     #[command(flatten)]
     by: ByTicket,
+    /// The circuit's verifying key [default: fetched from the server, and
+    /// checked by its digest]
+    #[arg(long, value_name = "FILE")]
+    vkey: Option<PathBuf>,
     /// Folder for proof.json, public.json and receipt.bundle
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -148,7 +155,13 @@ async fn fetch(args: &Fetch, output: Output) -> Result<(), Failure> {
     let client = client(&args.by.connect, Some(&ticket))?;
     let bars = Bars::new(output);
     let observe = |event: &Event<'_>| bars.tell(event);
-    let proven = client.fetch(&ticket, Observer::new(&observe)).await?;
+    let vkey = args
+        .vkey
+        .as_deref()
+        .map(|path| files::read(path, MAX_KEY))
+        .transpose()?;
+    let submitted = client.claim_with(&ticket, vkey.as_deref()).await?;
+    let proven = submitted.wait(Observer::new(&observe)).await?;
     bars.done();
     report(&proven, &args.out, output)
 }

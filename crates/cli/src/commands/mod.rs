@@ -55,6 +55,12 @@ enum Command {
 /// Runs a command.
 pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     let output = *output;
+    if matches!(
+        cli.command,
+        Command::Prove(_) | Command::Jobs(_) | Command::Demo(_)
+    ) {
+        no_core_dumps();
+    }
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Completions(args) => {
@@ -68,6 +74,20 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Policy(command) => asynchronous(policy::run(&command, output)),
         Command::Doctor(args) => asynchronous(doctor::run(&args, output)),
         Command::Demo(args) => asynchronous(demo::run(&args, output)),
+    }
+}
+
+/// A crash must not write an input or a ticket to a disk.
+fn no_core_dumps() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
+        // Lowering one's own limit cannot fail.
+        let _ = setrlimit(Resource::Core, none);
     }
 }
 

@@ -100,9 +100,8 @@ async fn init(args: &Init, output: Output) -> Result<(), Failure> {
     };
     let examined = connect.onlooker()?.examine().await?;
     let policy = policy_from(&examined, args)?;
-    let invalid = |error: soundproof::PolicyError| {
-        Failure::new(Code::PolicyInvalid, error.to_string())
-    };
+    let invalid =
+        |error: soundproof::PolicyError| Failure::new(Code::PolicyInvalid, error.to_string());
     let mut text = String::from(match args.release {
         Some(_) => FROM_RELEASE,
         None => FIRST_USE,
@@ -148,7 +147,10 @@ fn policy_from(examined: &Examined, args: &Init) -> Result<Policy, Failure> {
         .ok_or_else(|| {
             Failure::new(
                 Code::EvidenceRejected,
-                format!("the server's evidence cannot be read:\n{}", examined.verdict),
+                format!(
+                    "the server's evidence cannot be read:\n{}",
+                    examined.verdict
+                ),
             )
         })?;
     let mut policy = match &args.release {
@@ -195,8 +197,7 @@ fn anchor(examined: &Examined, file: Option<&Path>) -> Result<Anchor, Failure> {
             )
         })?,
     };
-    Anchor::from_pem(&pem)
-        .map_err(|error| Failure::new(Code::PolicyInvalid, error.to_string()))
+    Anchor::from_pem(&pem).map_err(|error| Failure::new(Code::PolicyInvalid, error.to_string()))
 }
 
 /// The last certificate of the chain that signed the TCB info.
@@ -248,7 +249,12 @@ async fn check(args: &Check, output: Output) -> Result<(), Failure> {
         format!("releases   {}", or_none(&checked.releases)),
         format!("provers    {}", checked.provers),
     ];
-    lines.extend(checked.warnings.iter().map(|warning| format!("WARN       {warning}")));
+    lines.extend(
+        checked
+            .warnings
+            .iter()
+            .map(|warning| format!("WARN       {warning}")),
+    );
     if let Some(verdict) = &checked.verdict {
         lines.push(format!("\n{verdict}"));
     }

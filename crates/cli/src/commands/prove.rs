@@ -145,7 +145,11 @@ pub(super) fn report(proven: &Proven, out: &Path, output: Output) -> Result<(), 
             verdict: verdict(proven),
             files: written,
             phases,
-            resubmissions: proven.resubmissions.iter().map(|code| code.name()).collect(),
+            resubmissions: proven
+                .resubmissions
+                .iter()
+                .map(|code| code.name())
+                .collect(),
         },
         text,
     );

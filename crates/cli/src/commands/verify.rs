@@ -224,14 +224,24 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
     };
     let report = verify_bundle(&bundle, &beside, &policy, at)?;
     let mut lines = vec![report.verdict.to_string(), String::new()];
-    lines.extend(report.checked.iter().map(|what| format!("holds      {what}")));
+    lines.extend(
+        report
+            .checked
+            .iter()
+            .map(|what| format!("holds      {what}")),
+    );
     lines.extend(
         report
             .unchecked
             .iter()
             .map(|what| format!("not given  {what}")),
     );
-    lines.extend(report.problems.iter().map(|what| format!("PROBLEM    {what}")));
+    lines.extend(
+        report
+            .problems
+            .iter()
+            .map(|what| format!("PROBLEM    {what}")),
+    );
     lines.push(format!(
         "judged as of {}; the receipt claims {} to {}, by the host's clock",
         show_time(at),

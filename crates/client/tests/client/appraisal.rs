@@ -23,7 +23,9 @@ async fn refused(fake: &Arc<Fake>, client: &Client, twist: Twist) -> Error {
     fake.twist(twist);
     fake.seen.lock().unwrap().clear();
     client.forget_session().await;
-    let done = client.prove(&program(), Input::bytes(SECRET.to_vec())).await;
+    let done = client
+        .prove(&program(), Input::bytes(SECRET.to_vec()))
+        .await;
     done.expect_err(&format!("{twist:?} was accepted"))
 }
 
@@ -35,14 +37,25 @@ fn assert_nothing_was_sent(fake: &Fake, twist: Twist) {
     let seen = fake.seen.lock().unwrap();
     assert!(!seen.is_empty(), "{twist:?}");
     for call in seen.iter() {
-        assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/v1/sessions"), "{twist:?}");
+        assert_eq!(
+            (call.method.as_str(), call.path.as_str()),
+            ("POST", "/v1/sessions"),
+            "{twist:?}"
+        );
         let asked: OpenSession = cbor::from_slice(&call.body, 2048).unwrap();
         assert_eq!(asked.suites, Suite::ALL.map(Suite::code));
         assert!(asked.held.len() <= 2);
         let names: Vec<&str> = call.headers.keys().map(|name| name.as_str()).collect();
         for name in names {
             assert!(
-                ["host", "content-type", "content-length", "user-agent", "accept"].contains(&name),
+                [
+                    "host",
+                    "content-type",
+                    "content-length",
+                    "user-agent",
+                    "accept"
+                ]
+                .contains(&name),
                 "an unexpected header: {name}"
             );
         }
@@ -78,7 +91,10 @@ async fn whatever_is_not_as_asked_is_refused_before_anything_is_sent() {
         let error = refused(&fake, &client, twist).await;
         assert_eq!(error.code(), code, "{twist:?}: {error}");
         assert_nothing_was_sent(&fake, twist);
-        assert_eq!(error.verdict().is_some(), error.code() == Code::EvidenceRejected);
+        assert_eq!(
+            error.verdict().is_some(),
+            error.code() == Code::EvidenceRejected
+        );
     }
     // The same server, honest again, is accepted by the same client.
     fake.twist(Twist::None);
@@ -124,7 +140,11 @@ async fn an_empty_policy_accepts_nobody() {
     let error = client.prove(&program(), SECRET.to_vec()).await.unwrap_err();
     let verdict = error.verdict().expect("a verdict");
     assert!(!verdict.acceptable);
-    assert!(verdict.to_string().contains("NO HARDWARE PROTECTS ANYTHING"));
+    assert!(
+        verdict
+            .to_string()
+            .contains("NO HARDWARE PROTECTS ANYTHING")
+    );
     assert_nothing_was_sent(&fake, Twist::None);
 }
 
@@ -143,13 +163,21 @@ async fn acceptance_comes_before_everything_else() {
     };
     let input = Input::bytes(SECRET.to_vec());
     client
-        .prove_with(&program(), &input, &JobOptions::default(), Observer::new(&observe))
+        .prove_with(
+            &program(),
+            &input,
+            &JobOptions::default(),
+            Observer::new(&observe),
+        )
         .await
         .unwrap();
     assert_eq!(calls_at_acceptance.load(Ordering::Relaxed), 1);
     // And the witness is nowhere in the clear, then or later.
     let all = fake.every_byte();
-    assert!(!all.windows(16).any(|window| SECRET.windows(16).any(|s| s == window)));
+    assert!(
+        !all.windows(16)
+            .any(|window| SECRET.windows(16).any(|s| s == window))
+    );
     let jobs = fake.jobs.lock().unwrap();
     assert_eq!(jobs.values().next().unwrap().open(), SECRET);
 }
@@ -173,13 +201,20 @@ async fn a_full_server_is_asked_again_with_another_nonce() {
         .lock()
         .unwrap()
         .iter()
-        .map(|call| cbor::from_slice::<OpenSession>(&call.body, 2048).unwrap().nonce)
+        .map(|call| {
+            cbor::from_slice::<OpenSession>(&call.body, 2048)
+                .unwrap()
+                .nonce
+        })
         .collect();
     assert_eq!(nonces.len(), 3);
     assert!(nonces[0] != nonces[1] && nonces[1] != nonces[2]);
     fake.mishaps.lock().unwrap().sessions_full = 100;
     let error = client.open_session().await.unwrap_err();
     assert_eq!(error.code(), Code::SessionsFull);
-    assert!(!error.to_string().contains('\u{1b}'), "the server's words are cleaned");
+    assert!(
+        !error.to_string().contains('\u{1b}'),
+        "the server's words are cleaned"
+    );
     assert_eq!(fake.calls(&Method::POST, "/v1/sessions"), 6);
 }

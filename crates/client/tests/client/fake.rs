@@ -36,19 +36,21 @@ use soundproof_attester::{
     Attester as _,
     software::{Measured, Options, SoftwarePlatform},
 };
-use soundproof_seal::{JobKeys, Opener, Prologue, Recipient, header::sealed_input_hasher, open_header};
+use soundproof_seal::{
+    JobKeys, Opener, Prologue, Recipient, header::sealed_input_hasher, open_header,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 
-pub const VKEY: &[u8] = include_bytes!("../../../proofs/testdata/verification_key.json");
-pub const PROOF: &[u8] = include_bytes!("../../../proofs/testdata/proof.json");
-pub const PUBLIC: &[u8] = include_bytes!("../../../proofs/testdata/public.json");
+pub(crate) const VKEY: &[u8] = include_bytes!("../../../proofs/testdata/verification_key.json");
+pub(crate) const PROOF: &[u8] = include_bytes!("../../../proofs/testdata/proof.json");
+pub(crate) const PUBLIC: &[u8] = include_bytes!("../../../proofs/testdata/public.json");
 
 /// One way to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Twist {
+pub(crate) enum Twist {
     None,
     // === Sessions ===
     ReplayedNonce,
@@ -95,11 +97,11 @@ pub enum Twist {
 
 /// A request as it arrived.
 #[derive(Clone)]
-pub struct Seen {
-    pub method: Method,
-    pub path: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 struct Session {
@@ -109,13 +111,13 @@ struct Session {
     evidence: Digest,
 }
 
-pub struct Job {
-    pub description: JobDescription,
-    pub header: SealedHeader,
-    pub keys: JobKeys,
+pub(crate) struct Job {
+    pub(crate) description: JobDescription,
+    pub(crate) header: SealedHeader,
+    pub(crate) keys: JobKeys,
     layout: PartLayout,
     part_chunks: u32,
-    pub parts: BTreeMap<u32, Vec<u8>>,
+    pub(crate) parts: BTreeMap<u32, Vec<u8>>,
     receipt_key: SigningKey,
     evidence: Digest,
 }
@@ -130,7 +132,7 @@ impl Job {
     }
 
     /// The witness, opened as an enclave would.
-    pub fn open(&self) -> Vec<u8> {
+    pub(crate) fn open(&self) -> Vec<u8> {
         let opener = Opener::new(&self.keys, &self.header).unwrap();
         let mut plaintext = Vec::new();
         let mut sealed = &self.parts.values().flatten().copied().collect::<Vec<u8>>()[..];
@@ -148,32 +150,32 @@ impl Job {
 
 /// What can go wrong on the way, a number of times each.
 #[derive(Default, Clone, Copy)]
-pub struct Mishaps {
+pub(crate) struct Mishaps {
     /// Outcome calls that say `key_lost`.
-    pub key_lost: u32,
+    pub(crate) key_lost: u32,
     /// Create calls that say `session_unknown`.
-    pub session_unknown: u32,
+    pub(crate) session_unknown: u32,
     /// Part calls that are done and whose replies are lost.
-    pub lost_replies: u32,
+    pub(crate) lost_replies: u32,
     /// Part calls that are refused before anything is done.
-    pub refused_parts: u32,
+    pub(crate) refused_parts: u32,
     /// Outcome calls that say `outcome_not_ready`.
-    pub not_ready: u32,
+    pub(crate) not_ready: u32,
     /// Session calls that say `sessions_full`.
-    pub sessions_full: u32,
+    pub(crate) sessions_full: u32,
 }
 
-pub struct Fake {
+pub(crate) struct Fake {
     platform: SoftwarePlatform,
-    pub trust: TrustConfiguration,
-    pub twist: Mutex<Twist>,
-    pub mishaps: Mutex<Mishaps>,
-    pub seen: Mutex<Vec<Seen>>,
+    pub(crate) trust: TrustConfiguration,
+    pub(crate) twist: Mutex<Twist>,
+    pub(crate) mishaps: Mutex<Mishaps>,
+    pub(crate) seen: Mutex<Vec<Seen>>,
     sessions: Mutex<Vec<Session>>,
-    pub jobs: Mutex<HashMap<JobId, Job>>,
-    pub blobs: Mutex<HashMap<Digest, Bytes>>,
+    pub(crate) jobs: Mutex<HashMap<JobId, Job>>,
+    pub(crate) blobs: Mutex<HashMap<Digest, Bytes>>,
     /// SHA-256 of the TLS key that transcripts vouch for.
-    pub tls_key: Mutex<Option<Digest>>,
+    pub(crate) tls_key: Mutex<Option<Digest>>,
     _dir: tempfile::TempDir,
 }
 
@@ -182,7 +184,7 @@ fn rng() -> UnwrapErr<getrandom::SysRng> {
 }
 
 impl Fake {
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
         let prover = Digest::of(b"the prover's executable");
         let measured = Measured {
@@ -225,18 +227,16 @@ impl Fake {
     }
 
     /// A policy that accepts exactly this server.
-    pub fn policy(&self) -> soundproof::Policy {
+    pub(crate) fn policy(&self) -> soundproof::Policy {
         self.platform.policy("test", &self.trust).unwrap()
     }
 
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .fallback(handle)
-            .with_state(Arc::clone(self))
+    pub(crate) fn router(self: &Arc<Self>) -> Router {
+        Router::new().fallback(handle).with_state(Arc::clone(self))
     }
 
     /// Listens on loopback, plain; the URL.
-    pub async fn listen(self: &Arc<Self>) -> String {
+    pub(crate) async fn listen(self: &Arc<Self>) -> String {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = self.router();
@@ -244,7 +244,7 @@ impl Fake {
         url
     }
 
-    pub fn twist(&self, twist: Twist) {
+    pub(crate) fn twist(&self, twist: Twist) {
         *self.twist.lock().unwrap() = twist;
     }
 
@@ -262,7 +262,7 @@ impl Fake {
     }
 
     /// Everything that arrived, in one piece: for looking for secrets.
-    pub fn every_byte(&self) -> Vec<u8> {
+    pub(crate) fn every_byte(&self) -> Vec<u8> {
         let mut all = Vec::new();
         for seen in self.seen.lock().unwrap().iter() {
             all.extend_from_slice(seen.path.as_bytes());
@@ -275,7 +275,7 @@ impl Fake {
         all
     }
 
-    pub fn calls(&self, method: &Method, prefix: &str) -> usize {
+    pub(crate) fn calls(&self, method: &Method, prefix: &str) -> usize {
         let seen = self.seen.lock().unwrap();
         seen.iter()
             .filter(|seen| seen.method == *method && seen.path.starts_with(prefix))
@@ -390,7 +390,8 @@ impl Fake {
         if self.is(Twist::OtherSealKey) {
             seal_key = Recipient::generate(suite, &mut rng())
                 .unwrap()
-                .public_key().to_vec();
+                .public_key()
+                .to_vec();
         }
         let mut sent_receipt_key = receipt_public.clone();
         if self.is(Twist::OtherReceiptKey) {
@@ -430,8 +431,7 @@ impl Fake {
             cbor::from_slice(body, 8 << 20).map_err(|_| Code::RequestMalformed)?;
         let description = JobDescription::from_slice(&create.description.0)
             .map_err(|_| Code::DescriptionInvalid)?;
-        let header =
-            SealedHeader::from_slice(&create.header.0).map_err(|_| Code::HeaderInvalid)?;
+        let header = SealedHeader::from_slice(&create.header.0).map_err(|_| Code::HeaderInvalid)?;
         if self.due(|m| &mut m.session_unknown) {
             return Err(Code::SessionUnknown);
         }
@@ -479,9 +479,10 @@ impl Fake {
         }
         let twist = *self.twist.lock().unwrap();
         let public = match twist {
-            Twist::OtherPublicValues => {
-                String::from_utf8(PUBLIC.to_vec()).unwrap().replacen("\"", "\"1", 1).into_bytes()
-            }
+            Twist::OtherPublicValues => String::from_utf8(PUBLIC.to_vec())
+                .unwrap()
+                .replacen("\"", "\"1", 1)
+                .into_bytes(),
             _ => PUBLIC.to_vec(),
         };
         let holder = Holder {
@@ -604,7 +605,7 @@ fn input_view(job: &Job) -> InputView {
     }
 }
 
-pub fn problem(code: Code) -> Response {
+pub(crate) fn problem(code: Code) -> Response {
     let body = serde_json::to_string(&Problem {
         kind: format!("urn:soundproof:error:{code}"),
         title: code.title().into(),
@@ -626,7 +627,10 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
 
 /// A reply whose body breaks off.
 fn broken() -> Response {
-    let pieces = [Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut"))];
+    let pieces = [
+        Ok(Bytes::from_static(b"{")),
+        Err(std::io::Error::other("cut")),
+    ];
     Body::from_stream(futures_util::stream::iter(pieces)).into_response()
 }
 

@@ -75,7 +75,10 @@ async fn the_key_that_is_vouched_for_is_taken_and_no_other() {
     let (config, key) = certificate();
     let config = Arc::new(Mutex::new(config));
     let url = listen(&fake, &config).await;
-    let client = Client::builder(url, fake.policy()).retry(QUICK).build().unwrap();
+    let client = Client::builder(url, fake.policy())
+        .retry(QUICK)
+        .build()
+        .unwrap();
 
     // The evidence vouches for no key, or for another: whoever answers is not
     // the enclave. It would pass if the pin were not compared.
@@ -99,7 +102,10 @@ async fn a_key_that_changes_within_a_session_gets_nothing() {
     let (first, key) = certificate();
     let config = Arc::new(Mutex::new(first));
     let url = listen(&fake, &config).await;
-    let client = Client::builder(url, fake.policy()).retry(QUICK).build().unwrap();
+    let client = Client::builder(url, fake.policy())
+        .retry(QUICK)
+        .build()
+        .unwrap();
     *fake.tls_key.lock().unwrap() = Some(key);
     let session = Arc::new(client.open_session().await.unwrap());
 
@@ -117,7 +123,10 @@ async fn a_key_that_changes_within_a_session_gets_nothing() {
         .unwrap();
     let error = upload.run(soundproof::Observer::NONE).await.unwrap_err();
     assert_eq!(error.code(), Code::TlsPinMismatch, "{error}");
-    assert!(fake.seen.lock().unwrap().is_empty(), "not one call got through");
+    assert!(
+        fake.seen.lock().unwrap().is_empty(),
+        "not one call got through"
+    );
 
     // It was the enclave itself, restarted: new evidence vouches for the new
     // key, and a new session is accepted.
