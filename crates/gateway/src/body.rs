@@ -3,14 +3,103 @@
 //! now and then.
 
 use crate::{app::App, problem::Problem};
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::BodyExt as _;
+use hyper::body::{Frame, SizeHint};
 use soundproof_jobs::{Source, SourceError};
 use soundproof_protocol::error::Code;
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::time::Instant;
+
+/// Bytes of a body that nobody wanted which are read all the same: as many as
+/// a part may have.
+const DRAIN_BYTES: u64 = 65 << 20;
+/// And for how long.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// A body that is given back by who did not read it to its end. A request
+/// that is refused early is read on while its answer is under way: were the
+/// connection closed instead, the answer could be lost with it.
+pub(crate) fn lend(body: Body) -> (Body, Remainder) {
+    let slot = Slot::default();
+    let lent = Lent {
+        body: Some(body),
+        slot: slot.clone(),
+    };
+    (Body::new(lent), Remainder(slot))
+}
+
+type Slot = Arc<Mutex<Option<Body>>>;
+
+struct Lent {
+    body: Option<Body>,
+    slot: Slot,
+}
+
+/// What comes back.
+pub(crate) struct Remainder(Slot);
+
+impl Remainder {
+    /// Reads on, within bounds, in a task of its own.
+    pub(crate) fn drain(self) {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = body else { return };
+        tokio::spawn(tokio::time::timeout(DRAIN_TIME, async move {
+            let mut left = DRAIN_BYTES;
+            while let Some(Ok(frame)) = body.frame().await {
+                let len = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                match left.checked_sub(len) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        }));
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.body = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
 
 struct Paced {
     body: Body,

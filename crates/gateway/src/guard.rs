@@ -2,6 +2,7 @@
 
 use crate::{
     app::App,
+    body,
     metrics::RouteLabels,
     problem::{Problem, ProblemCode},
     server::Source,
@@ -19,11 +20,18 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 pub(crate) async fn outer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().as_str().to_owned();
+    let (head, body) = request.into_parts();
+    let (body, remainder) = body::lend(body);
+    let request = Request::from_parts(head, body);
     // The router has not run yet: take the route from the response.
     let mut response = match admissible(&app, &request) {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            drop(request);
+            problem.into_response()
+        }
     };
+    remainder.drain();
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,

@@ -1,4 +1,5 @@
 //! The API from a client's side: what works.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic, its helpers too
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! Bad input: a clear refusal with its code, the server up, nothing lost.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic, its helpers too
 
 mod harness;
 

@@ -1,4 +1,5 @@
 //! Restarts, a full disk, bounded memory, and what logs must not hold.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic, its helpers too
 
 mod harness;
 

@@ -1,5 +1,6 @@
 //! Who may call: API keys and their quotas, rates, web origins, host names,
 //! TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic, its helpers too
 
 mod harness;
 

@@ -5,6 +5,7 @@
 //! midst of that, opens the store, and looks for every line. A store that
 //! acknowledged before the commit, or named a file before it was whole, fails
 //! here.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test may panic, its helpers too
 
 use bytes::Bytes;
 use soundproof_jobs::{
@@ -81,18 +82,17 @@ async fn child() {
         return;
     };
     let store = Arc::new(Embedded::open(Path::new(&dir), ROOM).await.unwrap());
-    let workers: Vec<_> = (0..4)
-        .map(|worker| {
-            let store = store.clone();
-            tokio::spawn(async move {
-                loop {
-                    work(&store, worker).await;
-                }
-            })
-        })
-        .collect();
-    for worker in workers {
-        worker.await.unwrap();
+    let mut workers = tokio::task::JoinSet::<()>::new();
+    for worker in 0..4 {
+        let store = store.clone();
+        workers.spawn(async move {
+            loop {
+                work(&store, worker).await;
+            }
+        });
+    }
+    while let Some(died) = workers.join_next().await {
+        died.unwrap();
     }
 }
 
@@ -119,7 +119,11 @@ async fn work(store: &Embedded, worker: u32) {
     say("accepted", &id);
     let job = store.lease(&id, OWNER, 1).await.unwrap().unwrap();
     // Every other outcome is too large to be inline.
-    let len = if id.0[15] % 2 == 0 { 16_384 } else { 1_200_000 };
+    let len = if id.0[15].is_multiple_of(2) {
+        16_384
+    } else {
+        1_200_000
+    };
     let outcome = store
         .put_outcome(&id, job.attempts, source_of(fill(&id, len)))
         .await

@@ -212,13 +212,11 @@ pub(crate) async fn list(
     let before = match page.cursor.as_deref() {
         None => None,
         Some(cursor) => {
-            let seq = (cursor.len() <= 16)
+            let plain = cursor.len() <= 16 && cursor.bytes().all(|b| b.is_ascii_hexdigit());
+            let seq = plain
                 .then(|| i64::from_str_radix(cursor, 16).ok())
                 .flatten();
-            Some(
-                seq.filter(|seq| *seq > 0)
-                    .ok_or_else(|| wrong("no such cursor"))?,
-            )
+            Some(seq.ok_or_else(|| wrong("no such cursor"))?)
         }
     };
     let query = ListQuery {
