@@ -27,6 +27,8 @@ pub(crate) struct Hub {
 struct Topic {
     events: broadcast::Sender<Event>,
     progress: Option<Arc<str>>,
+    /// The job runs: keep the last progress, whoever listens.
+    running: bool,
 }
 
 impl Hub {
@@ -61,7 +63,7 @@ impl Hub {
     /// From now on the job's progress is kept. Ends with the job's end, or
     /// with [`idle`](Self::idle).
     pub(crate) fn running(&self, id: JobId) {
-        self.topics().entry(id).or_insert_with(Topic::new);
+        self.topics().entry(id).or_insert_with(Topic::new).running = true;
     }
 
     /// The job does not run any more, without having ended.
@@ -69,6 +71,7 @@ impl Hub {
         let mut topics = self.topics();
         if let Some(topic) = topics.get_mut(&id) {
             topic.progress = None;
+            topic.running = false;
             if topic.events.receiver_count() == 0 {
                 topics.remove(&id);
             }
@@ -97,6 +100,7 @@ impl Topic {
         Self {
             events: broadcast::Sender::new(BACKLOG),
             progress: None,
+            running: false,
         }
     }
 }
@@ -134,11 +138,9 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.events = None;
         let mut topics = self.hub.topics();
-        // A running job's topic stays for its progress; without one it is
-        // only made again.
         if topics
             .get(&self.id)
-            .is_some_and(|t| t.events.receiver_count() == 0 && t.progress.is_none())
+            .is_some_and(|topic| !topic.running && topic.events.receiver_count() == 0)
         {
             topics.remove(&self.id);
         }

@@ -52,6 +52,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many jobs are in each state, in the order of `JobState`.
     async fn counts(&self) -> Result<[u64; 5]>;
 
+    /// How many jobs have not ended; cheap.
+    async fn unfinished_count(&self) -> Result<u64>;
+
     /// Ends a job that is not running and has no outcome. `None` if it is
     /// running, has ended, or is unknown.
     async fn end_unrun(&self, id: &JobId, end: HostEnd, now_ms: u64) -> Result<Option<Job>>;

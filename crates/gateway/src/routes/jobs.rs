@@ -167,8 +167,7 @@ async fn admit(app: &App, new: &NewJob) -> Result<Digest, Problem> {
             return Err(StoreError::BlobMissing(*digest).into());
         }
     }
-    let unfinished: u64 = app.store.counts().await?.iter().take(4).sum();
-    if unfinished >= app.config.limits.unfinished_jobs {
+    if app.store.unfinished_count().await? >= app.config.limits.unfinished_jobs {
         return Err(Problem::new(Code::JobsFull).after(5));
     }
     let ask = GatewayAsks::Admit {
@@ -270,13 +269,19 @@ pub(crate) async fn cancel(
     JobPath(id): JobPath,
     caller: Caller,
 ) -> Result<Json<JobView>, Problem> {
-    caller.job(&app, &id).await?;
     // Between two looks it may begin to run, or come back from running.
     for _ in 0..8 {
-        if let Some(job) = app.try_end_unrun(&id, HostEnd::Cancelled).await? {
+        let running = caller.job(&app, &id).await?.state == JobState::Running;
+        if !running && let Some(job) = app.try_end_unrun(&id, HostEnd::Cancelled).await? {
             return Ok(Json(job.view()));
         }
-        if app.store.request_cancel(&id).await? {
+        // The mark is for the case that the run is put back; on a full disk the
+        // keeper is asked to stop it all the same.
+        let marked = match app.store.request_cancel(&id).await {
+            Err(StoreError::Full) if running => true,
+            other => other?,
+        };
+        if marked {
             match app.link.ask(GatewayAsks::Cancel(id)).await? {
                 KeeperAnswers::Done => {}
                 // It has just ended, or has not begun: then its mark counts.

@@ -21,8 +21,21 @@ impl Embedded {
         now_ms: u64,
     ) -> Result<u64> {
         self.check_room(0).await?;
-        let mut staged = self.files.stage().await?;
-        let len = staged.fill(body, max).await?;
+        let mut conn = self.readers.acquire().await?;
+        let left = usage::bytes_left(&mut conn, tenant, quota).await?;
+        drop(conn);
+        let again = self.held_blob(&digest).await?.is_some();
+        let bound = if again { max } else { max.min(left) };
+        let mut staged = self.files.stage(self.room.min_free_bytes).await?;
+        let len = staged
+            .fill(body, bound)
+            .await
+            .map_err(|error| match error {
+                StoreError::TooLarge { .. } if bound < max => StoreError::Quota {
+                    what: "stored bytes",
+                },
+                other => other,
+            })?;
         let found = staged.finish().await?;
         if found != digest {
             return Err(StoreError::BlobDigest { found });

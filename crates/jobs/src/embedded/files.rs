@@ -20,6 +20,8 @@ use std::{
 /// Bytes gathered before they are written; all the memory that an upload
 /// takes here.
 const WRITE: usize = 256 * 1024;
+/// Bytes of one file after which the disk's free room is looked at again.
+const CHECK: u64 = 16 * 1024 * 1024;
 
 pub(super) struct Files {
     root: PathBuf,
@@ -90,18 +92,13 @@ impl Files {
         let root = self.root.clone();
         blocking(move || {
             let stat = rustix::fs::statvfs(&root).map_err(std::io::Error::from)?;
-            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-            if free < bytes {
-                Err(StoreError::Full)
-            } else {
-                Ok(())
-            }
+            has_free(&stat, bytes)
         })
         .await
     }
 
-    /// A new file under `tmp`.
-    pub(super) async fn stage(&self) -> Result<Staged> {
+    /// A new file under `tmp`, that leaves `floor` bytes of the disk free.
+    pub(super) async fn stage(&self, floor: u64) -> Result<Staged> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.root.join("tmp").join(number.to_string());
         let mut staged = Staged {
@@ -121,6 +118,7 @@ impl Files {
             hasher: Hasher::new(),
             gathered: Vec::new(),
             len: 0,
+            floor,
         });
         Ok(staged)
     }
@@ -137,6 +135,7 @@ struct Inner {
     hasher: Hasher,
     gathered: Vec<u8>,
     len: u64,
+    floor: u64,
 }
 
 impl Staged {
@@ -173,10 +172,15 @@ impl Staged {
     async fn flush(&mut self, sync: bool) -> Result<()> {
         let mut inner = self.inner.take().ok_or_else(broken)?;
         let inner = blocking(move || {
+            let before = inner.len / CHECK;
             inner.file.write_all(&inner.gathered)?;
             inner.hasher.update(&inner.gathered);
             inner.len += inner.gathered.len() as u64;
             inner.gathered.clear();
+            if inner.floor > 0 && inner.len / CHECK != before {
+                let stat = rustix::fs::fstatvfs(&inner.file).map_err(std::io::Error::from)?;
+                has_free(&stat, inner.floor)?;
+            }
             if sync {
                 inner.file.sync_all()?;
             }
@@ -212,6 +216,14 @@ impl Drop for Staged {
         if let Some(path) = self.path.take() {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+fn has_free(stat: &rustix::fs::StatVfs, bytes: u64) -> Result<()> {
+    if stat.f_bavail.saturating_mul(stat.f_frsize) < bytes {
+        Err(StoreError::Full)
+    } else {
+        Ok(())
     }
 }
 

@@ -156,6 +156,10 @@ impl Store for Embedded {
         self.count_jobs().await
     }
 
+    async fn unfinished_count(&self) -> Result<u64> {
+        usage::unfinished(&mut *self.readers.acquire().await?).await
+    }
+
     async fn end_unrun(&self, id: &JobId, end: HostEnd, now_ms: u64) -> Result<Option<Job>> {
         self.end_unrun_job(*id, end, now_ms).await
     }

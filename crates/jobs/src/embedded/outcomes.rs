@@ -47,7 +47,7 @@ impl Embedded {
         head: Vec<u8>,
         rest: Source<'_>,
     ) -> Result<StoredOutcome> {
-        let mut staged = self.files.stage().await?;
+        let mut staged = self.files.stage(0).await?;
         staged.write(&head).await?;
         let len = head.len() as u64;
         drop(head);

@@ -60,7 +60,7 @@ impl Embedded {
                 .commit_part(job, part, digest, Some(bytes), now_ms)
                 .await;
         }
-        let mut staged = self.files.stage().await?;
+        let mut staged = self.files.stage(self.room.min_free_bytes).await?;
         let found = staged
             .fill(body, expected)
             .await

@@ -426,6 +426,7 @@ async fn quotas_and_room_are_bounds() {
         Err(StoreError::Full),
         "300 of 250 bytes"
     );
+    assert_eq!(store.unfinished_count().await.unwrap(), 2);
     store
         .end_unrun(&id(1), HostEnd::Cancelled, 0)
         .await
@@ -722,4 +723,85 @@ async fn one_failed_write_does_not_undo_its_neighbours() {
         }
     }
     assert_eq!(store.counts().await.unwrap()[2], 67);
+}
+
+#[tokio::test]
+async fn a_blob_beyond_the_quota_or_the_floor_is_stopped_while_it_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let quota = Quota {
+        jobs: 1,
+        bytes: 100_000,
+    };
+    let put = |len: usize| {
+        let bytes = Bytes::from(vec![1; len]);
+        let digest = Digest::of(&bytes);
+        let store = &store;
+        async move {
+            let source = source_of(bytes);
+            store
+                .put_blob("alice", quota, &digest, 1 << 30, source, 0)
+                .await
+        }
+    };
+    let refused = Err(StoreError::Quota {
+        what: "stored bytes",
+    });
+    put(60_000).await.unwrap();
+    put(60_000).await.unwrap(); // again: not counted twice
+    assert_eq!(put(40_001).await, refused);
+    put(40_000).await.unwrap();
+    assert_eq!(put(1).await, refused);
+    drop(store);
+    // A disk that falls below its floor while a file is written.
+    let files = Files::open(&dir.path().join("other")).await.unwrap();
+    let mut staged = files.stage(u64::MAX).await.unwrap();
+    let source = source_of(vec![0; 40 << 20].into());
+    assert_eq!(staged.fill(source, u64::MAX).await, Err(StoreError::Full));
+    drop(staged);
+    assert_eq!(files.list("tmp").await.unwrap().len(), 0);
+}
+
+/// Prints figures; asserts none, for machines differ.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "figures"]
+async fn figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&dir).await);
+    let fresh = |n: u32| {
+        let mut new = small(1);
+        new.id.0[12..].copy_from_slice(&n.to_be_bytes());
+        new
+    };
+    let mut times: [Vec<std::time::Duration>; 3] = Default::default();
+    for n in 0..500 {
+        let new = fresh(n);
+        let id = new.id;
+        let start = std::time::Instant::now();
+        store.create(new).await.unwrap();
+        times[0].push(start.elapsed());
+        let start = std::time::Instant::now();
+        store.lease(&id, OWNER, 0).await.unwrap().unwrap();
+        times[1].push(start.elapsed());
+        let outcome = source_of(vec![7; 20_000].into());
+        let outcome = store.put_outcome(&id, 1, outcome).await.unwrap();
+        let start = std::time::Instant::now();
+        store.end(&id, 1, outcome, 1).await.unwrap().unwrap();
+        times[2].push(start.elapsed());
+    }
+    for (name, mut times) in ["create", "lease", "end"].into_iter().zip(times) {
+        times.sort();
+        println!("{name}: p50 {:?} p99 {:?}", times[250], times[495]);
+    }
+    let start = std::time::Instant::now();
+    let calls: Vec<_> = (1000..2000)
+        .map(|n| {
+            let (store, new) = (store.clone(), fresh(n));
+            tokio::spawn(async move { store.create(new).await.unwrap() })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    println!("1000 creates at once: {:?}", start.elapsed());
 }

@@ -27,6 +27,27 @@ pub(super) async fn add(
     Ok(())
 }
 
+/// How many jobs have not ended.
+pub(super) async fn unfinished(conn: &mut SqliteConnection) -> Result<u64> {
+    let all: i64 = sqlx::query_scalar("SELECT COALESCE(SUM(jobs), 0) FROM usage")
+        .fetch_one(conn)
+        .await?;
+    unsigned(all)
+}
+
+/// How many bytes a tenant may still store.
+pub(super) async fn bytes_left(
+    conn: &mut SqliteConnection,
+    tenant: &str,
+    quota: Quota,
+) -> Result<u64> {
+    let has: Option<i64> = sqlx::query_scalar("SELECT bytes FROM usage WHERE tenant = ?")
+        .bind(tenant)
+        .fetch_optional(conn)
+        .await?;
+    Ok(quota.bytes.saturating_sub(unsigned(has.unwrap_or(0))?))
+}
+
 /// Whether a tenant may have `jobs` jobs and `bytes` bytes more, and the store
 /// has granted room for them.
 pub(super) async fn check(
