@@ -1,5 +1,6 @@
 //! The command from outside: names, exit codes, JSON, completions, and what
 //! needs no server.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
 
 use std::{
     path::{Path, PathBuf},

@@ -104,7 +104,8 @@ pub struct Timings {
     pub wait: Duration,
     /// Opening the outcome, checking the receipt, verifying the proof.
     pub verify: Duration,
-    /// All of it, from the call to its return.
+    /// All of it, from the call to its return; for a job that was submitted
+    /// and waited for apart, from sealing on.
     pub total: Duration,
 }
 

@@ -247,6 +247,7 @@ impl Submitted {
                 upload: self.upload,
                 wait,
                 verify: started.elapsed(),
+                total: self.seal + self.upload + self.acknowledged.elapsed(),
                 ..Timings::default()
             },
             resubmissions: Vec::new(),

@@ -117,8 +117,8 @@ async fn init(args: &Init, output: Output) -> Result<(), Failure> {
     let judged = judge(&connect, read).await?;
     let accepts = judged.clone().accept().is_ok();
     let lines = format!(
-        "{}\n\n{judged}\n\nwrote {}\n{}",
-        examined.verdict,
+        "{}\n{judged}\n\nwrote {}\n{}",
+        measurements_text(&examined),
         args.out.display(),
         if args.release.is_some() {
             "It accepts what the release's file accepts."
@@ -135,6 +135,26 @@ async fn init(args: &Init, output: Output) -> Result<(), Failure> {
     };
     output.result(&written, lines);
     Ok(())
+}
+
+/// What is to be compared with what the release's makers publish.
+fn measurements_text(examined: &Examined) -> String {
+    let facts = examined.verdict.facts.as_ref();
+    let values = facts.and_then(|facts| serde_json::to_value(facts.measurements).ok());
+    let mut text = String::from("the server's measurements:\n");
+    for (name, value) in values.iter().filter_map(|v| v.as_object()).flatten() {
+        text.push_str(&format!(
+            "{name:<15}{}\n",
+            value.as_str().unwrap_or_default()
+        ));
+    }
+    for prover in &examined.trust.provers {
+        text.push_str(&format!(
+            "prover         {} {}, SHA-256 {}\n",
+            prover.system, prover.version, prover.executable
+        ));
+    }
+    text
 }
 
 fn policy_from(examined: &Examined, args: &Init) -> Result<Policy, Failure> {

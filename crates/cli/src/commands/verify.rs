@@ -112,7 +112,14 @@ async fn evidence(args: &Evidence, output: Output) -> Result<(), Failure> {
         explained_only: args.explain,
         verdict: &verdict,
     };
-    output.result(&judged, &verdict);
+    let mut text = verdict.to_string();
+    if args.file.is_some() {
+        text.push_str(
+            "\nA file's evidence was made for somebody's session, at some time: that it is fresh \
+             cannot be said.",
+        );
+    }
+    output.result(&judged, text);
     if accepted || args.explain {
         Ok(())
     } else {

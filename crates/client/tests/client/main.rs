@@ -1,4 +1,5 @@
 //! The client library against a server that misbehaves.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
 
 mod appraisal;
 mod fake;
