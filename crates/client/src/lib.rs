@@ -40,6 +40,7 @@ mod event;
 mod follow;
 mod input;
 mod jobs;
+mod parts;
 mod pin;
 mod program;
 mod prove;

@@ -46,7 +46,8 @@ pub(crate) struct Args {
     /// Verifying key, likewise
     #[arg(long, value_name = "FILE", conflicts_with = "artifacts")]
     vkey: Option<PathBuf>,
-    /// The circuit's input signals, or a folder of such files; used in turn
+    /// The circuit's input signals, or a folder of files input*.json; used in
+    /// turn
     #[arg(long, value_name = "FILE", required = true)]
     input: Vec<PathBuf>,
     /// How many proofs; the first is cold
@@ -108,6 +109,8 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
          was made a moment ago on this machine.\n",
     );
     let circuit = args.circuit()?;
+    let [wasm, zkey, vkey] = &circuit;
+    let program = Program::circom(wasm.as_path(), zkey.as_path(), vkey.as_path())?;
     let inputs = args.inputs()?;
     files::folder(&args.out)?;
     let folder = tempfile::Builder::new()
@@ -120,7 +123,7 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
 
     // Whatever happens, the server is stopped.
     let proved = tokio::select! {
-        proved = args.prove_all(&daemon, &circuit, &inputs, output) => proved,
+        proved = args.prove_all(&daemon, &program, vkey, &inputs, output) => proved,
         _ = tokio::signal::ctrl_c() => Err(Failure::new(Code::Cancelled, "interrupted")),
     };
     let tail = daemon.log_tail();
@@ -194,7 +197,10 @@ impl Args {
             let entries = std::fs::read_dir(path).map_err(|error| Failure::file(path, &error))?;
             let mut found: Vec<PathBuf> = entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| path.extension().is_some_and(|end| end == "json"))
+                .filter(|path| {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    name.starts_with("input") && name.ends_with(".json")
+                })
                 .collect();
             found.sort();
             inputs.extend(found);
@@ -236,7 +242,8 @@ impl Args {
     async fn prove_all(
         &self,
         daemon: &Daemon,
-        [wasm, zkey, vkey]: &[PathBuf; 3],
+        program: &Program,
+        vkey: &Path,
         inputs: &[PathBuf],
         output: Output,
     ) -> Result<(Vec<Run>, Files), Failure> {
@@ -244,7 +251,6 @@ impl Args {
         let text = files::read(&daemon.policy, MAX_INPUT)?;
         files::write(&self.out.join("policy.toml"), &text, false)?;
         let client = Client::new(&daemon.url, policy.clone())?;
-        let program = Program::circom(wasm.as_path(), zkey.as_path(), vkey.as_path())?;
         let written = Files::in_folder(&self.out);
         let mut runs = Vec::new();
         for (index, input) in inputs.iter().cycle().take(self.runs as usize).enumerate() {
@@ -259,7 +265,7 @@ impl Args {
             client.forget_session().await;
             let proven = client
                 .prove_with(
-                    &program,
+                    program,
                     &input,
                     &JobOptions::default(),
                     Observer::new(&observe),
