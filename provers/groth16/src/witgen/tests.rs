@@ -97,27 +97,16 @@ fn a_failed_assertion_names_the_circuit_line_in_the_detail_only() {
     }
 }
 
-// Hostile and foreign modules. `circom` is what the interface asks for; each
-// test changes one thing.
+// Hostile and foreign modules: each changes one thing in a frame that is
+// accepted.
 
-/// A module with circom 2's exports for a circuit of one input and a witness of
-/// two elements, that answers nothing useful. `extra` comes first (imports).
+/// The frame with `extra` before the rest (imports), and what the setting of an
+/// input does.
 fn circom(extra: &str, set_input: &str) -> Vec<u8> {
-    let text = format!(
-        r#"(module {extra}
-        (memory (export "memory") 1)
-        (data (i32.const 64) "\01\00\00\f0\93\f5\e1\43\91\70\b9\79\48\e8\33\28\5d\58\81\81\b6\45\50\b8\29\a0\31\e1\72\4e\64\30")
-        (func (export "getVersion") (result i32) i32.const 2)
-        (func (export "getFieldNumLen32") (result i32) i32.const 8)
-        (func (export "getRawPrime"))
-        (func (export "getSharedRWMemoryStart") (result i32) i32.const 64)
-        (func (export "getWitnessSize") (result i32) i32.const 2)
-        (func (export "getInputSize") (result i32) i32.const 1)
-        (func (export "init") (param i32))
-        (func (export "getInputSignalSize") (param i32 i32) (result i32) i32.const 1)
-        (func (export "setInputSignal") (param i32 i32 i32) {set_input})
-        (func (export "getWitness") (param i32)))"#
-    );
+    let set = "(param i32 i32 i32)";
+    let text = wasm_text()
+        .replacen("(module", &format!("(module {extra}"), 1)
+        .replacen(set, &format!("{set} {set_input}"), 1);
     wat::parse_str(text).unwrap()
 }
 
@@ -221,6 +210,8 @@ fn wat_replacing(at: &str, from: &str, to: &str) -> Vec<u8> {
     wat::parse_str(text.replacen(at, &replaced, 1)).unwrap()
 }
 
+/// A module with circom 2's exports for a circuit of one input and a witness of
+/// two elements, that answers nothing useful.
 fn wasm_text() -> String {
     r#"(module
         (memory (export "memory") 1)
