@@ -9,6 +9,15 @@ use std::path::Path;
 const ROW: u32 = 42;
 const LABELS: i32 = 330;
 
+/// Dark enough for thin marks on white.
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(31, 82, 160),
+    RGBColor(178, 58, 34),
+    RGBColor(24, 118, 76),
+    RGBColor(120, 62, 148),
+    RGBColor(92, 92, 92),
+];
+
 pub(crate) fn write(path: &Path, series: &[Series]) -> Result {
     draw(path, series).map_err(|error| Failure::of(path.display(), error))
 }
@@ -17,6 +26,8 @@ fn draw(path: &Path, series: &[Series]) -> std::result::Result<(), Box<dyn std::
     let all = || series.iter().flat_map(|one| &one.total_ms).copied();
     let least = all().fold(f64::INFINITY, f64::min) * 0.8;
     let most = all().fold(0.0, f64::max) * 1.25;
+    // From a power of ten on, so that the axis has a number at its start.
+    let least = 10_f64.powf(least.max(0.01).log10().floor());
     let rows = u32::try_from(series.len())?;
     let height = 90 + ROW * rows;
     let area = SVGBackend::new(path, (1000, height)).into_drawing_area();
@@ -31,11 +42,13 @@ fn draw(path: &Path, series: &[Series]) -> std::result::Result<(), Box<dyn std::
         .configure_mesh()
         .disable_y_mesh()
         .disable_y_axis()
+        .x_labels(12)
+        .x_label_formatter(&|ms| format!("{ms}"))
         .x_desc("milliseconds")
         .draw()?;
     for (row, one) in series.iter().enumerate() {
         let middle = f64::from(rows) - row as f64 - 0.5;
-        let colour = Palette99::pick(row).to_rgba();
+        let colour = COLOURS[row % COLOURS.len()];
         // Runs in order from top to bottom of the row: drift shows as a slope.
         let count = one.total_ms.len().max(1) as f64;
         chart.draw_series(one.total_ms.iter().enumerate().map(|(run, ms)| {
