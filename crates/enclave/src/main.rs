@@ -22,7 +22,8 @@ static ALLOC: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 /// Soundproof's daemon: proves for clients that checked what runs here.
 #[derive(Parser)]
-#[command(name = "soundproofd", version)]
+// The last of an option given twice counts, as in a configuration file.
+#[command(name = "soundproofd", version, args_override_self = true)]
 struct Arguments {
     #[command(flatten)]
     options: config::Options,

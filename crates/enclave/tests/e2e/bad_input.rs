@@ -102,8 +102,8 @@ async fn bad_programs_fail_and_harm_no_other_job() {
             zkey.clone(),
             Code::WasmForbiddenImport,
         ),
-        (read("small.wasm"), cut, Code::ZkeyInvalid),
-        (read("small.wasm"), b"zkey".to_vec(), Code::ZkeyInvalid),
+        (read("small.wasm"), cut, Code::ZkeySize),
+        (read("small.wasm"), vec![b'x'; 200], Code::ZkeyInvalid),
     ] {
         fails_with(&world, &program(wasm, zkey), Input::json(&input()), code).await;
     }
@@ -115,13 +115,7 @@ async fn bad_programs_fail_and_harm_no_other_job() {
 #[tokio::test]
 async fn a_wasm_that_loops_for_ever_ends_and_delays_nobody_for_ever() {
     let world = World::start();
-    let wasm = wat::parse_str(
-        r#"(module (memory (export "memory") 1)
-             (func (export "getVersion") (result i32) (loop (br 0)) i32.const 2)
-             (func (export "getFieldNumLen32") (result i32) (loop (br 0)) i32.const 8))"#,
-    )
-    .unwrap();
-    let program = program(wasm, read("small.zkey"));
+    let program = crate::world::looping();
     let options = JobOptions {
         limits: Limits {
             time_ms: 2_000,

@@ -3,6 +3,7 @@
 
 use crate::world::{World, small};
 use soundproof::{Event, Input, JobOptions, Observer, protocol::error::Code};
+use soundproof_testkit::server::{ServerOptions, executable};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,8 +27,19 @@ fn peak_kib(pid: u32) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_input_is_cut_resumes_and_ends_with_its_size_code() {
-    let world = World::start();
     let dir = tempfile::tempdir().unwrap();
+    // The prover takes less than what is sent.
+    let prover = executable("soundproof-prover-groth16".as_ref()).unwrap();
+    let config = dir.path().join("config.toml");
+    let text = format!(
+        "[[prover]]\nsystem = \"groth16\"\nexecutable = {prover:?}\nmax_input_bytes = 67108864\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let world = World::with(&ServerOptions {
+        provers: vec![],
+        args: vec!["--config".into(), config.into()],
+        ..ServerOptions::default()
+    });
     let path = dir.path().join("large");
     let mut file = std::fs::File::create(&path).unwrap();
     let block = vec![b' '; 1 << 20];
