@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`zkey`], [`wtns`] | bytes that they are given (untrusted) |
 //! | [`witgen`] | a program's code, in wasmtime, under limits; the witness |
-//! | [`prove`] | the witness and a checked key; starts no thread of its own beside rayon's |
+//! | [`mod@prove`] | the witness and a checked key; starts no thread of its own beside rayon's |
 //! | [`cache`] | memory, bounded in bytes |
 //!
 //! Nothing here opens a file, a socket or a device, except that [`randomness`]

@@ -6,7 +6,7 @@
 //! its curve and subgroup: a point off the curve would let whoever made the key
 //! read a client's witness out of the proof.
 //!
-//! What comes out, [`ProvingKey`], is laid out for [`crate::prove`]: points at
+//! What comes out, [`ProvingKey`], is laid out for [`crate::prove()`]: points at
 //! infinity are dropped from the queries, the constraints stand in compressed
 //! rows, and the transforms' tables are made. It is public.
 
