@@ -30,8 +30,8 @@ fn node_hash(left: &Digest, right: &Digest) -> Digest {
     )
 }
 
-/// All levels of a tree, leaves first; levels[i+1] is made of pairs of
-/// levels[i], an odd last node moving up as it is, which is RFC 9162's tree.
+/// All levels of a tree, leaves first; `levels[i + 1]` is made of pairs of
+/// `levels[i]`, an odd last node moving up as it is, which is RFC 9162's tree.
 pub struct Tree {
     levels: Vec<Vec<Digest>>,
 }
