@@ -48,7 +48,14 @@ fn clippy() -> Result {
 
 fn documentation() -> Result {
     let mut cargo = shell::cargo();
-    cargo.args(["doc", "--release", "--locked", "--workspace", "--no-deps", "--lib"]);
+    cargo.args([
+        "doc",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--no-deps",
+        "--lib",
+    ]);
     shell::run("rustdoc", cargo.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
