@@ -8,7 +8,7 @@ use prometheus_client::{
         counter::Counter,
         family::Family,
         gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
+        histogram::{Histogram, exponential_buckets, linear_buckets},
     },
     registry::Registry,
 };
@@ -41,6 +41,7 @@ pub(crate) struct Metrics {
     pub(crate) received: Counter,
     pub(crate) sent: Counter,
     pub(crate) sessions: Counter,
+    pub(crate) session_duration: Histogram,
     pub(crate) connections: Gauge,
     pub(crate) queue_wait: Histogram,
     pub(crate) job_duration: Histogram,
@@ -93,6 +94,13 @@ impl Metrics {
         all.register("problems", "Requests refused, by code", problems.clone());
         let sessions = Counter::default();
         all.register("sessions_opened", "Sessions opened", sessions.clone());
+        // Quotes take tens of milliseconds each: steps of ten, up to 300.
+        let session_duration = Histogram::new(linear_buckets(0.01, 0.01, 30));
+        all.register(
+            "session_seconds",
+            "From a session's request read to its reply ready",
+            session_duration.clone(),
+        );
         let queue_wait = Histogram::new(exponential_buckets(0.000_5, 2.0, 20));
         all.register(
             "job_queue_seconds",
@@ -143,6 +151,7 @@ impl Metrics {
             received,
             sent,
             sessions,
+            session_duration,
             connections,
             queue_wait,
             job_duration,

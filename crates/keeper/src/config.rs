@@ -17,6 +17,8 @@ pub struct KeeperConfig {
     pub session_lifetime_s: u32,
     /// Sessions that may be open at once.
     pub max_sessions: usize,
+    /// Session keys that are made ahead.
+    pub spare_keys: usize,
     /// Jobs whose keys may be held at once.
     pub max_jobs: usize,
     /// How long a job's key is held for a job that never runs.
@@ -41,6 +43,7 @@ impl KeeperConfig {
             provers: Vec::new(),
             session_lifetime_s: MAX_LIFETIME_S,
             max_sessions: 16_384,
+            spare_keys: 1024,
             max_jobs: 16_384,
             job_lifetime: Duration::from_secs(24 * 3600),
             slots: 2,

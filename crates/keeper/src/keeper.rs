@@ -4,6 +4,7 @@ use crate::{
     KeeperConfig,
     admission::{self, Offer, refusal},
     custody::Custody,
+    key_pool::KeyPool,
     link::{Answer, Peer},
     quoter::Quoter,
     random,
@@ -59,6 +60,7 @@ pub enum KeeperError {
 pub struct Keeper {
     instance: InstanceId,
     sessions: Sessions,
+    keys: KeyPool,
     custody: Custody,
     receipt_keys: ReceiptKeys,
     quoter: Quoter,
@@ -96,6 +98,7 @@ impl Keeper {
         let keeper = Arc::new(Self {
             instance: InstanceId(random::bytes()),
             sessions: Sessions::new(config.max_sessions, lifetime),
+            keys: KeyPool::new(config.spare_keys),
             custody: Custody::new(config.max_jobs, config.job_lifetime),
             receipt_keys: ReceiptKeys::new(config.receipt_key_lifetime),
             quoter: Quoter::start(config.attester, config.max_sessions)
@@ -117,6 +120,7 @@ impl Keeper {
             max_attempts: config.max_attempts.max(1),
         });
         sweep(Arc::downgrade(&keeper));
+        make_keys_ahead(Arc::downgrade(&keeper));
         Ok(keeper)
     }
 
@@ -229,7 +233,9 @@ impl Keeper {
             .sessions
             .reserve()
             .ok_or_else(|| refusal(Code::SessionsFull, None))?;
-        let recipient = Recipient::generate(suite, &mut random::rng())
+        let recipient = self
+            .keys
+            .take(suite)
             .ok_or_else(|| refusal(Code::SuiteUnsupported, None))?;
         let receipt_key = self.receipt_keys.current();
         let transcript = self.transcript(&open, suite, &recipient, receipt_key.vouched());
@@ -359,6 +365,18 @@ fn sweep(keeper: std::sync::Weak<Keeper>) {
             };
             keeper.sessions.sweep();
             keeper.custody.sweep();
+        }
+    });
+}
+
+/// Fills the pool of keys, on a thread where it delays nobody's task.
+fn make_keys_ahead(keeper: std::sync::Weak<Keeper>) {
+    tokio::spawn(async move {
+        loop {
+            let Some(now) = keeper.upgrade() else { return };
+            let more = tokio::task::spawn_blocking(move || now.keys.refill()).await;
+            let pause = if more.unwrap_or(false) { 10 } else { 250 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     });
 }

@@ -7,6 +7,7 @@
 //! | [`config`] | what the operator sets |
 //! | `keeper` | the parts put together; the trust configuration |
 //! | `quoter` | one quote for all sessions opened meanwhile |
+//! | `key_pool` | session keys made ahead |
 //! | `sessions` | the bounded table of session keys |
 //! | `receipt_key` | short-lived keys that sign receipts |
 //! | `custody` | data keys of jobs, from admission to the end |
@@ -25,6 +26,7 @@ mod custody;
 pub mod gateway;
 mod input;
 mod keeper;
+mod key_pool;
 mod link;
 mod quoter;
 mod random;

@@ -17,7 +17,7 @@ use soundproof_protocol::{
     suite::Suite,
     transcript::MAX_OFFER,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// Opens a session: a fresh key, and evidence that vouches for it.
 #[utoipa::path(post, path = "/v1/sessions", tag = "sessions",
@@ -34,11 +34,15 @@ pub(crate) async fn open(
     app.rates.session(source)?;
     caller.tenant()?.sessions.check()?;
     let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
+    let read = Instant::now();
     let ask = parse(&bytes)?;
     match app.link.ask(GatewayAsks::OpenSession(ask)).await? {
         KeeperAnswers::Session(session) => {
+            let reply = cbor::to_vec(&*session);
             app.metrics.sessions.inc();
-            Ok(([(header::CONTENT_TYPE, CBOR)], cbor::to_vec(&*session)).into_response())
+            let taken = read.elapsed().as_secs_f64();
+            app.metrics.session_duration.observe(taken);
+            Ok(([(header::CONTENT_TYPE, CBOR)], reply).into_response())
         }
         KeeperAnswers::Refused(refusal) => Err(refusal.into()),
         _ => Err(Code::KeeperUnavailable.into()),
