@@ -36,6 +36,7 @@ fn description_refusal(error: &DescriptionError) -> Refusal {
 fn header_refusal(error: &HeaderError) -> Refusal {
     let code = match error {
         HeaderError::Version(_) => Code::VersionUnsupported,
+        HeaderError::Suite(_) => Code::SuiteUnsupported,
         _ => Code::HeaderInvalid,
     };
     refusal(code, Some(error.to_string()))

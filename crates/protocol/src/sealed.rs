@@ -45,9 +45,9 @@ pub struct WrappedKey {
     /// Digest of the recipient's transcript.
     #[n(0)]
     pub transcript: Digest,
-    /// How it was wrapped.
+    /// How it was wrapped: a KEM's code point, known or not.
     #[n(1)]
-    pub suite: Suite,
+    pub suite: u16,
     /// HPKE's encapsulated key.
     #[n(2)]
     pub encapsulation: Bytes,
@@ -78,12 +78,15 @@ pub struct SealedHeader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
-    /// Not the encoding of one; an unknown suite is this too.
+    /// Not the encoding of one.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// Another protocol version.
     #[error("sealed header of version {0}, this is version {PROTOCOL}", PROTOCOL = crate::PROTOCOL_VERSION)]
     Version(u16),
+    /// A suite that is not spoken here.
+    #[error("suite 0x{0:04x} is not spoken here")]
+    Suite(u16),
     /// A field breaks its rule.
     #[error("sealed header: {0}")]
     Rule(&'static str),
@@ -103,7 +106,8 @@ impl SealedHeader {
             return Err(HeaderError::Rule("1 to 16 recipients"));
         }
         for key in &header.recipients {
-            if key.encapsulation.0.len() != key.suite.encapsulation_len()
+            let suite = Suite::from_code(key.suite).ok_or(HeaderError::Suite(key.suite))?;
+            if key.encapsulation.0.len() != suite.encapsulation_len()
                 || key.ciphertext.0.len() != 32 + TAG
             {
                 return Err(HeaderError::Rule("a wrapped key has the wrong length"));

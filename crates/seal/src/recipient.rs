@@ -76,7 +76,7 @@ impl Recipient {
         transcript: &Digest,
         description: &Digest,
     ) -> Result<DataKey, SealError> {
-        if wrapped.suite != self.suite() || wrapped.transcript != *transcript {
+        if wrapped.suite != self.suite().code() || wrapped.transcript != *transcript {
             return Err(SealError::DataKey);
         }
         let opened = match &self.secret {
@@ -136,7 +136,7 @@ pub fn wrap(
     };
     Ok(WrappedKey {
         transcript: *transcript,
-        suite,
+        suite: suite.code(),
         encapsulation: encapsulation.into(),
         ciphertext: ciphertext.into(),
     })

@@ -2,8 +2,9 @@
 //! it is gone when the job is over.
 
 use crate::world::{World, input_with, small};
-use soundproof::{Event, Input, Observer};
+use soundproof::{Event, Input, Observer, Program};
 use soundproof_testkit::secrets::{Needles, core_files};
+use std::path::PathBuf;
 
 /// A field element that nothing else will happen to be.
 fn secret() -> ([u8; 32], String) {
@@ -24,45 +25,98 @@ fn hex(bytes: &[u8]) -> String {
 async fn the_secret_is_in_no_file_log_event_or_live_memory() {
     let world = World::start();
     let (bytes, text) = secret();
-    let needles = Needles::new(&[("a0", bytes)]).unwrap();
+    let good = input_with(&text);
+    // Two that fail: an error's text must not repeat inputs.
+    let (mut failing, mut wrong) = (good.clone(), good.clone());
+    failing["z"] = serde_json::json!("0");
+    wrong["b"] = serde_json::json!("not a number");
+    leaves_no_trace(&world, &small(), &bytes, &text, &[good], &[failing, wrong]).await;
+}
+
+/// The same for a real identity: Semaphore's circuit of depth 20. Inputs and
+/// circuit come from the folder that `cargo xtask test` names.
+#[tokio::test]
+async fn a_semaphore_identity_leaves_no_trace() {
+    let Some(demo) = std::env::var_os("SOUNDPROOF_DEMO_DIR").map(PathBuf::from) else {
+        println!("skipped: SOUNDPROOF_DEMO_DIR is not set; run cargo xtask test");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("node")
+        .arg(demo.join("make-input.mjs"))
+        .args(["--depth", "20", "--count", "2", "--out"])
+        .arg(dir.path())
+        .status();
+    assert!(made.unwrap().success());
+    let text = std::fs::read_to_string(dir.path().join("secret-0.txt")).unwrap();
+    let bytes = big_endian(text.trim());
+    let read = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(dir.path().join(name)).unwrap()).unwrap()
+    };
+    let good = read("input-0.json");
+    let mut failing = good.clone();
+    failing["merkleProofLength"] = serde_json::json!("200");
+    let artifacts = demo.join("node_modules/@zk-kit/semaphore-artifacts");
+    let file = |kind: &str| artifacts.join(format!("semaphore-20.{kind}"));
+    let program = Program::circom(file("wasm"), file("zkey"), file("json")).unwrap();
+    let world = World::start();
+    leaves_no_trace(&world, &program, &bytes, text.trim(), &[good], &[failing]).await;
+}
+
+/// A decimal number below 2^256, as 32 bytes.
+fn big_endian(decimal: &str) -> [u8; 32] {
+    let mut bytes = [0u8; 32];
+    for digit in decimal.bytes() {
+        let mut carry = u32::from(digit - b'0');
+        for byte in bytes.iter_mut().rev() {
+            carry += u32::from(*byte) * 10;
+            *byte = carry as u8;
+            carry >>= 8;
+        }
+    }
+    bytes
+}
+
+/// Proves `good`, fails with `bad`, and then searches everything.
+async fn leaves_no_trace(
+    world: &World,
+    program: &Program,
+    secret: &[u8; 32],
+    text: &str,
+    good: &[serde_json::Value],
+    bad: &[serde_json::Value],
+) {
+    let needles = Needles::new(&[("secret", *secret)]).unwrap();
     let heard = std::sync::Mutex::new(String::new());
     let listen = |event: &Event<'_>| {
         heard.lock().unwrap().push_str(&format!("{event:?}\n"));
     };
     let client = world.client();
-    let good = input_with(&text);
-    let sent = Input::json(&good);
-    client
-        .prove_with(&small(), &sent, &Default::default(), Observer::new(&listen))
-        .await
-        .unwrap();
-    // One that fails in the circuit: its error's text must not repeat inputs.
-    let mut failing = good.clone();
-    failing["z"] = serde_json::json!("0");
-    let error = client
-        .prove(&small(), Input::json(&failing))
-        .await
-        .unwrap_err();
-    let mut wrong = good.clone();
-    wrong["b"] = serde_json::json!("not a number");
-    let refused = client
-        .prove(&small(), Input::json(&wrong))
-        .await
-        .unwrap_err();
-    // The sweep of a killed process and the wiping are asynchronous to the
-    // outcome's arrival only by the time that the kernel takes.
+    for input in good {
+        let (input, options) = (Input::json(input), Default::default());
+        client
+            .prove_with(program, &input, &options, Observer::new(&listen))
+            .await
+            .unwrap();
+    }
+    for input in bad {
+        let error = client.prove(program, Input::json(input)).await.unwrap_err();
+        heard
+            .lock()
+            .unwrap()
+            .push_str(&format!("{error}\n{error:?}\n"));
+    }
+    // The end of a killed process lags behind the outcome's arrival.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
 
     let http = reqwest::Client::new();
     let get = |path: &str| http.get(format!("{}{path}", world.server.url())).send();
     let metrics = get("/metrics").await.unwrap().text().await.unwrap();
     let jobs = get("/v1/jobs").await.unwrap().text().await.unwrap();
-    let texts = format!(
-        "{}{error}{error:?}{refused}{refused:?}{metrics}{jobs}",
-        heard.lock().unwrap()
-    );
+    let missing = get("/v1/jobs/none").await.unwrap().text().await.unwrap();
+    let texts = format!("{}{metrics}{jobs}{missing}", heard.lock().unwrap());
 
-    // The search works: it finds a planted secret, in a file and in memory.
+    // The search works: it finds a planted secret.
     let planted = tempfile::tempdir().unwrap();
     std::fs::write(planted.path().join("planted"), format!("x{text}y")).unwrap();
     assert!(!needles.folder(planted.path()).unwrap().hits.is_empty());

@@ -102,7 +102,7 @@ pub fn header() -> SealedHeader {
         version: 1,
         recipients: vec![WrappedKey {
             transcript: transcript().digest(),
-            suite: Suite::X25519,
+            suite: Suite::X25519.code(),
             encapsulation: vec![10; 32].into(),
             ciphertext: vec![11; 48].into(),
         }],
