@@ -13,7 +13,7 @@ use tokio::{net::UnixStream, process::Command};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A gateway that lived this long is not in a crash loop.
 const HEALTHY: Duration = Duration::from_secs(10);
 
