@@ -11,7 +11,7 @@ use soundproof_seal::JobKeys;
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
@@ -20,6 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Ids of ended jobs that are remembered.
 const MAX_ENDED: usize = 1 << 20;
+
+/// How long keys are kept after an outcome was handed over, for a gateway that
+/// died before it could store it. A host that never says that it did gains
+/// nothing but this.
+const AFTER_OUTCOME: Duration = Duration::from_secs(600);
 
 /// A job in custody. The last to let go of it wipes its keys.
 pub(crate) struct Job {
@@ -36,6 +41,7 @@ pub(crate) struct Job {
     pub(crate) running: tokio::sync::Mutex<()>,
     failed_attempts: AtomicU32,
     admitted: Instant,
+    handed_over: OnceLock<Instant>,
 }
 
 impl Job {
@@ -59,7 +65,22 @@ impl Job {
             running: tokio::sync::Mutex::new(()),
             failed_attempts: AtomicU32::new(0),
             admitted: Instant::now(),
+            handed_over: OnceLock::new(),
         }
+    }
+
+    /// Its outcome was handed over: what is left is the word that it is stored.
+    pub(crate) fn hand_over(&self) {
+        let _ = self.handed_over.set(Instant::now());
+    }
+
+    /// Whether its keys have been held for long enough.
+    fn is_stale(&self, lifetime: Duration) -> bool {
+        let over = self
+            .handed_over
+            .get()
+            .is_some_and(|at| at.elapsed() > AFTER_OUTCOME);
+        (over || self.admitted.elapsed() > lifetime) && self.running.try_lock().is_ok()
     }
 
     /// Counts an attempt that failed through no fault of the job's, and says
@@ -160,9 +181,7 @@ impl Custody {
         let stale: Vec<JobId> = table
             .held
             .iter()
-            .filter(|(_, job)| {
-                job.admitted.elapsed() > self.lifetime && job.running.try_lock().is_ok()
-            })
+            .filter(|(_, job)| job.is_stale(self.lifetime))
             .map(|(id, _)| *id)
             .collect();
         for id in stale {

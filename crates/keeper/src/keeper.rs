@@ -15,7 +15,7 @@ use crate::{
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{MAX_HELD, OpenSession, SessionOpened},
-    attestation::Role,
+    attestation::{Platform, Role},
     cbor,
     digest::Digest,
     error::Code,
@@ -51,6 +51,9 @@ pub enum KeeperError {
         #[source]
         source: std::io::Error,
     },
+    /// Memory could be written to a disk that the host owns.
+    #[error("this system has swap, which a hardware platform does not allow: turn it off")]
+    Swap,
     /// Two provers for one proof system.
     #[error("two provers for the proof system {0}")]
     TwoProvers(String),
@@ -83,8 +86,13 @@ impl Keeper {
     pub async fn start(config: KeeperConfig) -> Result<Arc<Self>, KeeperError> {
         let system = |what| move |source| KeeperError::System { what, source };
         let swap = sandbox::swap_enabled().map_err(system("reading /proc/swaps"))?;
+        let platform = config.attester.platform();
+        check_swap(platform, swap)?;
         let mut supervisors: Vec<Supervisor> = Vec::new();
-        for prover in config.provers {
+        for mut prover in config.provers {
+            if let Some(required) = required_layers(platform) {
+                prover.required = required;
+            }
             let supervisor = Supervisor::start(prover).await?;
             let name = &supervisor.info().system;
             if supervisors.iter().any(|other| other.info().system == *name) {
@@ -319,6 +327,20 @@ impl Keeper {
     }
 }
 
+/// Hardware protects memory, not what is paged out of it.
+fn check_swap(platform: Platform, swap: bool) -> Result<(), KeeperError> {
+    match platform {
+        Platform::Software => Ok(()),
+        _ if swap => Err(KeeperError::Swap),
+        _ => Ok(()),
+    }
+}
+
+/// Layers of the sandbox without which a prover is not started.
+fn required_layers(platform: Platform) -> Option<sandbox::SandboxLevel> {
+    (platform != Platform::Software).then(sandbox::SandboxLevel::full)
+}
+
 fn trust(
     supervisors: &[Supervisor],
     swap: bool,
@@ -379,4 +401,27 @@ fn make_keys_ahead(keeper: std::sync::Weak<Keeper>) {
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Broken if a hardware platform started with swap, or with a prover that
+    /// lacks a layer: secrets could reach the host's disk, or a hostile program
+    /// the keeper.
+    #[test]
+    fn hardware_demands_every_layer_and_no_swap() {
+        assert!(matches!(
+            check_swap(Platform::Tdx, true),
+            Err(KeeperError::Swap)
+        ));
+        assert!(check_swap(Platform::Tdx, false).is_ok());
+        assert!(check_swap(Platform::Software, true).is_ok());
+        assert_eq!(
+            required_layers(Platform::Tdx),
+            Some(sandbox::SandboxLevel::full())
+        );
+        assert_eq!(required_layers(Platform::Software), None);
+    }
 }

@@ -80,7 +80,10 @@ pub(crate) async fn run(
         end,
     };
     match hand_over(job, attempt, &outcome, peer).await {
-        Ok(()) => Some(KeeperAnswers::Ended),
+        Ok(()) => {
+            job.hand_over();
+            Some(KeeperAnswers::Ended)
+        }
         Err(Some(refusal)) => Some(KeeperAnswers::Requeue(refusal)),
         Err(None) => None,
     }

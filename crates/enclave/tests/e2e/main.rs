@@ -1,7 +1,12 @@
 //! The real processes, end to end: `soundproofd`, gateway and provers on the
 //! software platform, and the client library against them. The executables
 //! must be built; `cargo xtask test` does that.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout
+)]
 
 mod bad_input;
 mod crashes;

@@ -48,6 +48,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Problem> {
     let header = SealedHeader::from_slice(&create.header.0).map_err(|error| {
         let code = match error {
             HeaderError::Version(_) => Code::VersionUnsupported,
+            HeaderError::Suite(_) => Code::SuiteUnsupported,
             _ => Code::HeaderInvalid,
         };
         Problem::with(code, error.to_string())

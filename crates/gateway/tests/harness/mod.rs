@@ -125,7 +125,7 @@ impl Submission {
             version: 1,
             recipients: vec![WrappedKey {
                 transcript,
-                suite: Suite::X25519,
+                suite: Suite::X25519.code(),
                 encapsulation: Bytes(noise(32)),
                 ciphertext: Bytes(noise(48)),
             }],
