@@ -69,9 +69,9 @@ pub(crate) async fn run(
                     detail: None,
                 }));
             }
-            End::Failed(failure)
+            failed_with(failure)
         }
-        Err(failure) => End::Failed(failure),
+        Err(failure) => failed_with(failure),
     };
     let outcome = Outcome {
         version: PROTOCOL_VERSION,
@@ -87,6 +87,12 @@ pub(crate) async fn run(
         Err(Some(refusal)) => Some(KeeperAnswers::Requeue(refusal)),
         Err(None) => None,
     }
+}
+
+/// A prover says what it likes: its detail is cut, so that a hostile one cannot
+/// signal to the host by an outcome's size.
+fn failed_with(failure: Failure) -> End {
+    End::Failed(Failure::new(failure.code, failure.detail))
 }
 
 /// Failures of the machinery, not of the job.
@@ -367,4 +373,24 @@ fn phases(
         phases.push(entry(phase, time));
     }
     phases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use soundproof_protocol::error::MAX_DETAIL;
+
+    /// Broken if a prover's detail went out at its own length: the sealed
+    /// outcome would grow with it.
+    #[test]
+    fn a_provers_detail_does_not_set_an_outcomes_size() {
+        let said = Failure {
+            code: Code::ProverDied,
+            detail: "x".repeat(60_000),
+        };
+        let End::Failed(failure) = failed_with(said) else {
+            panic!("a failure stays one")
+        };
+        assert_eq!(failure.detail.len(), MAX_DETAIL);
+    }
 }
