@@ -46,6 +46,9 @@ pub struct Limits {
     /// Cycles, for a zkVM.
     #[n(2)]
     pub cycles: u64,
+    /// Prover gas, for a zkVM that counts it (SP1).
+    #[n(3)]
+    pub gas: u64,
 }
 
 /// Whether the job's key may outlive the machine.

@@ -111,7 +111,7 @@ codes! {
     JobReplayed = "job_replayed", 409, Client, false, "A job with this id has already ended here.", "Use a new job id.";
     JobNotFound = "job_not_found", 404, Client, false, "No job with this id that these credentials may see.", "Check the id; send the job's access secret or the tenant's key.";
     JobsFull = "jobs_full", 503, Server, true, "No more jobs can be taken at present.", "Wait as long as Retry-After says.";
-    ModeUnavailable = "mode_unavailable", 422, Client, false, "This proof system or mode is not offered here.", "Ask for a mode that /v1/info lists.";
+    ModeUnavailable = "mode_unavailable", 422, Client, false, "This proof system or mode is not offered here.", "Ask for a mode that /v1/info offers; its detail says what is missing for the others.";
     DurableUnavailable = "durable_unavailable", 422, Client, false, "This server offers no durable key of that scope.", "Submit without durability.";
     DelegationUnavailable = "delegation_unavailable", 422, Client, false, "This server hands no job to other enclaves by that policy.", "Submit without a delegation policy.";
     DeadlinePassed = "deadline_passed", 422, Client, false, "The job's not-after time has passed.", "Submit a new job with a later time.";
@@ -148,6 +148,14 @@ codes! {
     MemoryLimit = "memory_limit", 422, Program, false, "The job ran into its memory limit.", "Allow more memory, or use less.";
     CyclesLimit = "cycles_limit", 422, Program, false, "The program ran into its cycle limit.", "Allow more cycles.";
     ProofInvalid = "proof_invalid", 500, Program, false, "The proof that was made does not verify under the description's verifying key.", "Check that proving key, verifying key and witness generator belong together.";
+    GasLimit = "gas_limit", 422, Program, false, "The program ran into its limit on prover gas.", "Allow more gas.";
+    ModeRefused = "mode_refused", 422, Server, false, "The operator refuses modes whose proofs may reveal their witness.", "Ask for a mode that hides, or another server.";
+    // === SP1 ===
+    ElfInvalid = "elf_invalid", 422, Program, false, "The program is not an ELF that SP1 6 runs.", "Build it with SP1 6's toolchain.";
+    ProgramMismatch = "program_mismatch", 422, Program, false, "The program is not the one that the verifying key belongs to.", "Somebody changed it, or it was built anew: register the program again.";
+    StdinInvalid = "stdin_invalid", 422, Client, false, "The input is not SP1's stdin, in bincode or zstd of it.", "Use SP1Stdin of SP1 6.";
+    GuestPanicked = "guest_panicked", 422, Program, false, "The program ended with an error: a panic, or a non-zero exit code.", "Execute it locally with the same input.";
+    GuestFault = "guest_fault", 422, Program, false, "The program did what SP1 does not allow: an invalid memory access, system call or instruction.", "Execute it locally with the same input.";
     // === Groth16 and circom ===
     ZkeyInvalid = "zkey_invalid", 422, Program, false, "The proving key is not a well-formed snarkjs Groth16 zkey.", "See the detail.";
     ZkeyCurve = "zkey_curve", 422, Program, false, "The proving key is for another curve than BN254.", "Use a bn128 zkey.";

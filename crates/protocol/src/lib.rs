@@ -10,6 +10,7 @@
 //! | [`attestation`] | evidence and endorsements, as carried |
 //! | [`trust`] | the trust configuration |
 //! | [`description`] | the job description |
+//! | [`mode`] | kinds of proof, and what a client must know of each |
 //! | [`sealed`] | layout of a sealed input: header, chunks, parts |
 //! | [`outcome`], [`receipt`], [`ticket`] | what comes back, what proves it, who may fetch it |
 //! | [`error`] | every failure's code, whose fault it is, and whether trying again helps |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod id;
 pub mod link;
 pub mod merkle;
+pub mod mode;
 pub mod outcome;
 pub mod receipt;
 pub mod sealed;

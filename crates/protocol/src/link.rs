@@ -12,6 +12,7 @@ use crate::{
     digest::Digest,
     error::Code,
     id::{InstanceId, JobId},
+    mode::ModeOffer,
     outcome::SealedProgress,
 };
 use minicbor::{Decode, Encode};
@@ -67,7 +68,15 @@ pub enum GatewayAsks {
     Hello(#[n(0)] Option<Digest>),
     /// Open a session. Credentials and rates were checked.
     #[n(1)]
-    OpenSession(#[n(0)] OpenSession),
+    OpenSession {
+        /// What was asked.
+        #[n(0)]
+        open: OpenSession,
+        /// The gateway itself asks, to seal what arrives in clear on the
+        /// direct path: nobody appraises, and receipts say so.
+        #[n(1)]
+        unappraised: bool,
+    },
     /// Take charge of a job's data key.
     #[n(2)]
     Admit {
@@ -115,12 +124,17 @@ pub enum KeeperAnswers {
         /// This life of the keeper.
         #[n(0)]
         instance: InstanceId,
-        /// Proof systems and their modes that are offered: `groth16/groth16`.
+        /// Proof systems and their modes, those too that are not offered.
         #[n(1)]
-        modes: Vec<String>,
+        modes: Vec<ModeOffer>,
         /// Jobs that may run at once.
         #[n(2)]
         slots: u32,
+        /// With `sp1_direct` on: from which the gateway derives the keys for
+        /// what arrives on the direct path, the same for every gateway of this
+        /// keeper's life, and gone with it.
+        #[n(3)]
+        direct: Option<DirectSecret>,
     },
     /// To `OpenSession`.
     #[n(1)]
@@ -146,6 +160,36 @@ pub enum KeeperAnswers {
     /// No.
     #[n(8)]
     Refused(#[n(0)] Refusal),
+}
+
+/// Thirty-two secret bytes; wiped when dropped.
+#[derive(Clone)]
+pub struct DirectSecret(pub zeroize::Zeroizing<[u8; 32]>);
+
+impl core::fmt::Debug for DirectSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("DirectSecret(…)")
+    }
+}
+
+impl<C> Encode<C> for DirectSecret {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0[..])?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for DirectSecret {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let given = d.bytes()?;
+        let bytes = given
+            .try_into()
+            .map_err(|_| minicbor::decode::Error::message("a direct secret is 32 bytes"))?;
+        Ok(Self(zeroize::Zeroizing::new(bytes)))
+    }
 }
 
 /// A refusal.

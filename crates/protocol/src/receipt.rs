@@ -83,6 +83,11 @@ pub struct Receipt {
     /// Likewise.
     #[n(16)]
     pub claimed_end_ms: u64,
+    /// The verifying key that the enclave computed from the program, where the
+    /// system derives it from there: for SP1 the 32 bytes of `vk.hash_bytes()`.
+    /// None where the program has it as a part.
+    #[n(17)]
+    pub verifying_key: Option<Bytes>,
 }
 
 /// An enclave that held the witness.

@@ -56,6 +56,10 @@ pub struct TrustConfiguration {
     /// Whether the system had swap when the keeper started.
     #[n(8)]
     pub swap: bool,
+    /// Whether SP1's own clients are served straight, their inputs sealed only
+    /// on arrival. What other clients sealed does not pass there.
+    #[n(9)]
+    pub sp1_direct: bool,
 }
 
 impl TrustConfiguration {

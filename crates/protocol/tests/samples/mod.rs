@@ -65,6 +65,7 @@ pub fn trust() -> TrustConfiguration {
         telemetry: vec![],
         danger: vec![],
         swap: false,
+        sp1_direct: false,
     }
 }
 
@@ -89,6 +90,7 @@ pub fn description() -> JobDescription {
             memory_bytes: 1 << 30,
             time_ms: 60_000,
             cycles: 0,
+            gas: 0,
         },
         recipients: vec![transcript().digest()],
         delegation: None,
@@ -173,6 +175,7 @@ pub fn receipt() -> Receipt {
         }],
         claimed_start_ms: 1_700_000_000_100,
         claimed_end_ms: 1_700_000_000_300,
+        verifying_key: None,
     }
 }
 
@@ -305,7 +308,14 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("sealed-progress", cbor::to_vec(&sealed)),
         (
             "link-ask",
-            Frame::Ask(1, GatewayAsks::OpenSession(open_session())).to_vec(),
+            Frame::Ask(
+                1,
+                GatewayAsks::OpenSession {
+                    open: open_session(),
+                    unappraised: false,
+                },
+            )
+            .to_vec(),
         ),
         (
             "link-answer",

@@ -51,6 +51,8 @@ pub enum StageOutput {
         public: Zeroizing<Vec<u8>>,
         /// Whether the proof was verified here.
         verified: bool,
+        /// The verifying key, where it is computed from the program.
+        verifying_key: Option<Vec<u8>>,
     },
 }
 
@@ -224,22 +226,26 @@ fn work<S: Read + Write>(
     let input = channel
         .receive_stream(job.input_len, job.limits.memory_bytes)
         .map_err(|e| too_large(e, Code::InputTooLarge))?;
-    let verified = match stage.run(job, input, &mut Reporter(channel))? {
+    let done = match stage.run(job, input, &mut Reporter(channel))? {
         StageOutput::Intermediate(bytes) => {
             output(channel, OutputKind::Intermediate, &bytes)?;
-            false
+            Done::default()
         }
         StageOutput::Result {
             proof,
             public,
             verified,
+            verifying_key,
         } => {
             output(channel, OutputKind::Public, &public)?;
             output(channel, OutputKind::Proof, &proof)?;
-            verified
+            Done {
+                verified,
+                verifying_key: verifying_key.map(Into::into),
+            }
         }
     };
-    Ok(channel.send(&ToKeeper::Done(Done { verified }))?)
+    Ok(channel.send(&ToKeeper::Done(done))?)
 }
 
 fn output<S: Read + Write>(

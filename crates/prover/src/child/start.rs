@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use super::{Channel, Stage, serve};
 use crate::sandbox::{Profile, SandboxError, confine};
+use soundproof_protocol::mode::ModeInfo;
+
 use crate::wire::{Hello, PROTOCOL, StageInfo, ToKeeper, WireError};
 
 /// What an executable can do.
@@ -15,7 +17,7 @@ pub struct Prover {
     /// Name and version of the prover, for receipts.
     pub version: String,
     /// Modes in which it can prove.
-    pub modes: Vec<String>,
+    pub modes: Vec<ModeInfo>,
     /// Its stages, in order.
     pub stages: Vec<StageInfo>,
 }

@@ -176,6 +176,7 @@ impl StageConfig {
                 u64::try_from(self.time.as_millis()).unwrap_or(u64::MAX),
             ),
             cycles: asked.cycles,
+            gas: asked.gas,
         }
     }
 }

@@ -96,7 +96,11 @@ pub(super) async fn run(
     if plan.last().map(|(pool, _)| &pool.stage.name) != pools.last().map(|pool| &pool.stage.name) {
         return Err(fail(Code::ProgramPartMissing));
     }
-    if !info.modes.contains(&request.mode) {
+    if !info
+        .modes
+        .iter()
+        .any(|mode| mode.offered() && mode.name == request.mode)
+    {
         return Err(fail(Code::ModeUnavailable));
     }
     if request.input.len > limits.max_input_bytes {

@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::Failure;
+use soundproof_protocol::mode::ModeInfo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,7 +93,7 @@ pub struct ProverInfo {
     /// SHA-256 of the executable that runs.
     pub executable: Digest,
     /// Modes in which it can prove.
-    pub modes: Vec<String>,
+    pub modes: Vec<ModeInfo>,
     /// Its stages, in order.
     pub stages: Vec<StageInfo>,
     /// The layers that hold in every one of its processes, now and later: a
@@ -258,7 +259,8 @@ fn check_hello(hello: &Hello) -> Result<(), SupervisorError> {
         "number of stages",
     )?;
     rule(
-        (1..=MAX_NAMES).contains(&hello.modes.len()) && hello.modes.iter().all(name),
+        (1..=MAX_NAMES).contains(&hello.modes.len())
+            && hello.modes.iter().all(ModeInfo::is_well_formed),
         "modes",
     )?;
     let names: BTreeSet<_> = hello.stages.iter().map(|stage| &stage.name).collect();

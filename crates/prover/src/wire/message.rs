@@ -3,16 +3,20 @@
 use core::fmt;
 
 use minicbor::{Decode, Encode};
+use soundproof_protocol::cbor::Bytes;
 use soundproof_protocol::description::{Limits, ProgramPart};
 use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::Failure;
+use soundproof_protocol::mode::ModeInfo;
 use zeroize::Zeroizing;
 
 use crate::sandbox::SandboxLevel;
 
 /// Version of this protocol. Keeper and prover are built together; a prover
 /// that says another number is not used.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+/// Bytes of a verifying key that a [`Done`] carries, at most.
+pub const MAX_VERIFYING_KEY: usize = 1024;
 
 /// From a prover to its keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -91,9 +95,9 @@ pub struct Hello {
     /// All stages, in the order in which a job passes them.
     #[n(5)]
     pub stages: Vec<StageInfo>,
-    /// Modes in which the system can prove, as descriptions name them.
+    /// Modes in which the system can prove, those too that are not offered.
     #[n(6)]
-    pub modes: Vec<String>,
+    pub modes: Vec<ModeInfo>,
 }
 
 /// One step of a job's pipeline.
@@ -111,6 +115,11 @@ pub struct StageInfo {
     /// description the stage is skipped.
     #[n(2)]
     pub parts: Vec<String>,
+    /// Bytes of memory-backed folders of its own that a process of this stage
+    /// needs; 0: it may open no file at all. With them it may also start
+    /// programs that it wrote there, confined as it is.
+    #[n(3)]
+    pub folder_bytes: u64,
 }
 
 /// The program that the next job is for.
@@ -226,13 +235,17 @@ pub struct Output {
 }
 
 /// The job is done.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Done {
     /// Last stage: the proof was verified under the verifying key that the
     /// description names. Always false in any other stage.
     #[n(0)]
     pub verified: bool,
+    /// Last stage: the verifying key, where the system computes it from the
+    /// program; at most [`MAX_VERIFYING_KEY`] bytes.
+    #[n(1)]
+    pub verifying_key: Option<Bytes>,
 }
 
 /// Thirty-two secret bytes of the client's; wiped when dropped.

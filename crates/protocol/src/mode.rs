@@ -1,0 +1,95 @@
+//! The kinds of proof that a prover can make, and what a client must know of
+//! each before it asks for one.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a mode's name at most, as in a job description.
+pub const MAX_MODE_NAME: usize = 32;
+/// Bytes of [`ModeInfo::unavailable`] at most.
+pub const MAX_UNAVAILABLE: usize = 512;
+
+/// One mode of a proof system, as a prover says it in its hello.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cbor(map)]
+pub struct ModeInfo {
+    /// As descriptions name it: `groth16`, `core`.
+    #[n(0)]
+    pub name: String,
+    /// Whether its proofs are zero-knowledge. A proof of a mode that does not
+    /// hide may reveal its witness: the description must acknowledge it, and
+    /// the proof is a secret until its client has it.
+    #[n(1)]
+    pub hides: bool,
+    /// Why it is not offered here: what is missing and how to get it. None: it
+    /// is offered. Public, at most [`MAX_UNAVAILABLE`] bytes.
+    #[n(2)]
+    pub unavailable: Option<String>,
+    /// Bytes of memory that a proof of this mode needs at least, all processes
+    /// of the job together; 0: no more than any other. A server that gives a
+    /// job less does not offer the mode.
+    #[n(3)]
+    pub memory_bytes: u64,
+}
+
+impl ModeInfo {
+    /// A mode that hides and that every server of its system offers.
+    pub fn hiding(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            hides: true,
+            unavailable: None,
+            memory_bytes: 0,
+        }
+    }
+
+    /// Whether it may be asked for.
+    pub fn offered(&self) -> bool {
+        self.unavailable.is_none()
+    }
+
+    /// Whether names and texts are within their bounds.
+    pub fn is_well_formed(&self) -> bool {
+        (1..=MAX_MODE_NAME).contains(&self.name.len())
+            && self
+                .unavailable
+                .as_ref()
+                .is_none_or(|text| (1..=MAX_UNAVAILABLE).contains(&text.len()))
+    }
+}
+
+/// A mode with its proof system: what a keeper offers, and what `/v1/info`
+/// lists.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cbor(map)]
+pub struct ModeOffer {
+    /// Proof system: `groth16`, `sp1`.
+    #[n(0)]
+    pub system: String,
+    /// The mode.
+    #[n(1)]
+    #[serde(flatten)]
+    pub mode: ModeInfo,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds() {
+        let mode = ModeInfo::hiding("groth16");
+        assert!(mode.is_well_formed() && mode.offered());
+        let with = |text: &str| ModeInfo {
+            unavailable: Some(text.into()),
+            ..mode.clone()
+        };
+        assert!(with("no gnark").is_well_formed() && !with("no gnark").offered());
+        assert!(!with("").is_well_formed());
+        assert!(!with(&"x".repeat(MAX_UNAVAILABLE + 1)).is_well_formed());
+        assert!(!ModeInfo::hiding("").is_well_formed());
+        assert!(!ModeInfo::hiding("m".repeat(MAX_MODE_NAME + 1)).is_well_formed());
+    }
+}
