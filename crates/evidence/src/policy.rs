@@ -23,6 +23,7 @@
 //! [trust]
 //! sandbox = ["landlock-files", "seccomp"]   # required layers
 //! swap = false
+//! sp1_direct = true                         # the default, see [`TrustRules`]
 //! [[trust.prover]]
 //! system = "groth16"
 //! executable = "…64 hex digits…"
@@ -221,8 +222,9 @@ pub struct Identity {
     pub ppid: Option<Vec<Hex<16>>>,
 }
 
-/// `[trust]`: what is not named is not accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// `[trust]`: what is not named is not accepted, but for
+/// [`sp1_direct`](Self::sp1_direct).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustRules {
     /// Sandbox layers that are required. Must be said, even if empty.
@@ -240,8 +242,28 @@ pub struct TrustRules {
     pub danger: Vec<String>,
     /// Whether the system may have swap.
     pub swap: bool,
+    /// Whether the server may also take SP1 jobs straight from clients that
+    /// appraise nothing. Accepted by default: what other clients sealed does
+    /// not pass there.
+    pub sp1_direct: bool,
     /// Prover executables that are accepted.
     pub prover: Vec<Prover>,
+}
+
+impl Default for TrustRules {
+    fn default() -> Self {
+        Self {
+            sandbox: None,
+            delegation: Vec::new(),
+            durable: Vec::new(),
+            gpu: false,
+            telemetry: Vec::new(),
+            danger: Vec::new(),
+            swap: false,
+            sp1_direct: true,
+            prover: Vec::new(),
+        }
+    }
 }
 
 impl TrustRules {
@@ -255,6 +277,7 @@ impl TrustRules {
             telemetry: trust.telemetry.clone(),
             danger: trust.danger.clone(),
             swap: trust.swap,
+            sp1_direct: trust.sp1_direct,
             prover: trust
                 .provers
                 .iter()

@@ -78,6 +78,7 @@ reasons! {
     TelemetryRefused = "telemetry_refused", "The policy does not accept this telemetry sink.";
     DangerRefused = "danger_refused", "The operator turned on what the policy does not accept.";
     SwapRefused = "swap_refused", "The operator must turn swap off.";
+    Sp1DirectRefused = "sp1_direct_refused", "The operator must turn sp1_direct off, or the policy may accept it.";
 }
 
 impl Serialize for Reason {

@@ -71,6 +71,21 @@ pub(crate) fn check(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &T
             "none"
         },
     );
+    verdict.check(
+        "sp1_direct",
+        !trust.sp1_direct || rules.sp1_direct,
+        Reason::Sp1DirectRefused,
+        if rules.sp1_direct {
+            "on or off: what others send does not touch yours"
+        } else {
+            "no inputs in clear from other clients"
+        },
+        if trust.sp1_direct {
+            "SP1's own clients are served, their inputs sealed on arrival"
+        } else {
+            "none"
+        },
+    );
 }
 
 fn provers(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &TrustRules) {

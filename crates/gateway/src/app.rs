@@ -17,6 +17,7 @@ use soundproof_protocol::{
     error::Code,
     id::{InstanceId, JobId},
     link::{GatewayAsks, KeeperStatus},
+    mode::ModeOffer,
 };
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -41,8 +42,8 @@ pub(crate) struct App {
     pub(crate) owner: OwnerId,
     /// The keeper's life.
     pub(crate) instance: InstanceId,
-    /// Proof systems and modes that it offers.
-    pub(crate) modes: Vec<String>,
+    /// Proof systems and modes, those too that it does not offer.
+    pub(crate) modes: Vec<ModeOffer>,
     /// Whether connections are TLS.
     pub(crate) tls: bool,
     /// One job is created at a time for each lock.

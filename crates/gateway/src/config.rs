@@ -28,6 +28,9 @@ pub struct GatewayConfig {
     /// every request that a page of any origin makes is refused.
     #[serde(default)]
     pub origins: Vec<String>,
+    /// Take no job whose proof may reveal its witness. Default `false`.
+    #[serde(default)]
+    pub refuse_not_hiding: bool,
     /// TLS.
     #[serde(default)]
     pub tls: Tls,
@@ -51,6 +54,7 @@ impl GatewayConfig {
             api_keys: None,
             open_to_all: false,
             origins: Vec::new(),
+            refuse_not_hiding: false,
             tls: Tls::default(),
             limits: Limits::default(),
             rates: Rates::default(),

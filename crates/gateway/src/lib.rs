@@ -182,11 +182,17 @@ pub async fn run(
         instance,
         modes,
         slots,
+        direct: _,
     }) = hello.await
     else {
         return Err(GatewayError::KeeperGone);
     };
-    tracing::info!(%instance, ?modes, slots, "the keeper is there");
+    let offered: Vec<String> = modes
+        .iter()
+        .filter(|offer| offer.mode.offered())
+        .map(|offer| format!("{}/{}", offer.system, offer.mode.name))
+        .collect();
+    tracing::info!(%instance, ?offered, slots, "the keeper is there");
 
     let mut owner = OwnerId([0; 16]);
     getrandom::fill(&mut owner.0).map_err(|error| GatewayError::Config(error.to_string()))?;

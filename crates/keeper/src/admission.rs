@@ -10,15 +10,17 @@ use soundproof_protocol::{
     digest::Digest,
     error::Code,
     link::Refusal,
+    mode::ModeOffer,
     sealed::{HeaderError, SealedHeader},
 };
 use soundproof_seal::open_header;
 
-/// A proof system and mode on offer.
+/// What jobs may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Offer {
-    pub(crate) system: String,
-    pub(crate) modes: Vec<String>,
+pub(crate) struct Offers {
+    pub(crate) modes: Vec<ModeOffer>,
+    /// The operator takes no mode that does not hide.
+    pub(crate) refuse_not_hiding: bool,
 }
 
 pub(crate) fn refusal(code: Code, detail: Option<String>) -> Refusal {
@@ -49,7 +51,7 @@ fn header_refusal(error: &HeaderError) -> Refusal {
 pub(crate) fn admit(
     sessions: &Sessions,
     custody: &Custody,
-    offers: &[Offer],
+    offers: &Offers,
     description: &[u8],
     header: &[u8],
     now_ms: u64,
@@ -91,19 +93,14 @@ pub(crate) fn admit(
         keys,
         session.receipt_key.clone(),
         session.evidence,
+        session.client_appraises,
     );
     let job = custody.take(job).map_err(|code| refusal(code, None))?;
     Ok(job.keys.access.digest())
 }
 
-fn check_offer(offers: &[Offer], description: &JobDescription) -> Result<(), Refusal> {
-    let offered = offers
-        .iter()
-        .any(|offer| offer.system == description.system && offer.modes.contains(&description.mode));
-    if !offered {
-        let detail = format!("{}/{}", description.system, description.mode);
-        return Err(refusal(Code::ModeUnavailable, Some(detail)));
-    }
+fn check_offer(offers: &Offers, description: &JobDescription) -> Result<(), Refusal> {
+    ModeOffer::admit(&offers.modes, description, offers.refuse_not_hiding)?;
     if description.delegation.is_some() {
         return Err(refusal(Code::DelegationUnavailable, None));
     }

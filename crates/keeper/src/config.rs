@@ -29,6 +29,11 @@ pub struct KeeperConfig {
     pub max_attempts: u32,
     /// How long new sessions are given the same receipt key.
     pub receipt_key_lifetime: Duration,
+    /// Take no job whose proof may reveal its witness.
+    pub refuse_not_hiding: bool,
+    /// Let the gateway open sessions that nobody appraises, for SP1's own
+    /// clients. Trust configuration.
+    pub sp1_direct: bool,
     /// Where traces and metrics are sent. Trust configuration.
     pub telemetry: Vec<String>,
     /// The `danger` options that are on. Trust configuration.
@@ -49,6 +54,8 @@ impl KeeperConfig {
             slots: 2,
             max_attempts: 5,
             receipt_key_lifetime: Duration::from_secs(3600),
+            refuse_not_hiding: false,
+            sp1_direct: false,
             telemetry: Vec::new(),
             danger: Vec::new(),
         }

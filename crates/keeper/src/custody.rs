@@ -35,6 +35,8 @@ pub(crate) struct Job {
     pub(crate) keys: JobKeys,
     pub(crate) receipt_key: Arc<ReceiptKey>,
     pub(crate) evidence: Digest,
+    /// The client appraised before it sealed: see its session.
+    pub(crate) client_appraised: bool,
     /// Cancelled by the client.
     pub(crate) cancel: CancellationToken,
     /// Held while it runs: it never runs twice at once.
@@ -52,6 +54,7 @@ impl Job {
         keys: JobKeys,
         receipt_key: Arc<ReceiptKey>,
         evidence: Digest,
+        client_appraised: bool,
     ) -> Self {
         Self {
             description_digest: description.digest(),
@@ -61,6 +64,7 @@ impl Job {
             keys,
             receipt_key,
             evidence,
+            client_appraised,
             cancel: CancellationToken::new(),
             running: tokio::sync::Mutex::new(()),
             failed_attempts: AtomicU32::new(0),

@@ -2,7 +2,7 @@
 
 use crate::{
     KeeperConfig,
-    admission::{self, Offer, refusal},
+    admission::{self, Offers, refusal},
     custody::Custody,
     key_pool::KeyPool,
     link::{Answer, Peer},
@@ -20,7 +20,8 @@ use soundproof_protocol::{
     digest::Digest,
     error::Code,
     id::{InstanceId, SessionId},
-    link::{GatewayAsks, KeeperAnswers, KeeperStatus, Refusal},
+    link::{DirectSecret, GatewayAsks, KeeperAnswers, KeeperStatus, Refusal},
+    mode::ModeOffer,
     suite::Suite,
     transcript::{KeyAlgorithm, KeyPurpose, MAX_LIFETIME_S, MAX_OFFER, Transcript, VouchedKey},
     trust::{ProverIdentity, TrustConfiguration},
@@ -34,6 +35,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use zeroize::Zeroizing;
 
 /// Why a keeper does not start.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +70,9 @@ pub struct Keeper {
     receipt_keys: ReceiptKeys,
     quoter: Quoter,
     supervisors: Vec<Supervisor>,
-    offers: Vec<Offer>,
+    offers: Offers,
+    /// With `sp1_direct` on.
+    direct: Option<DirectSecret>,
     trust: TrustConfiguration,
     trust_bytes: Vec<u8>,
     trust_digest: Digest,
@@ -100,7 +104,18 @@ impl Keeper {
             }
             supervisors.push(supervisor);
         }
-        let trust = trust(&supervisors, swap, config.telemetry, config.danger);
+        let mut trust = trust(&supervisors, swap, config.telemetry, config.danger);
+        trust.sp1_direct = config.sp1_direct;
+        let modes = supervisors.iter().map(Supervisor::info).flat_map(|info| {
+            info.modes.iter().map(|mode| ModeOffer {
+                system: info.system.clone(),
+                mode: mode.clone(),
+            })
+        });
+        let offers = Offers {
+            modes: modes.collect(),
+            refuse_not_hiding: config.refuse_not_hiding,
+        };
         let lifetime_s = config.session_lifetime_s.clamp(1, MAX_LIFETIME_S);
         let lifetime = Duration::from_secs(u64::from(lifetime_s));
         let keeper = Arc::new(Self {
@@ -111,13 +126,10 @@ impl Keeper {
             receipt_keys: ReceiptKeys::new(config.receipt_key_lifetime),
             quoter: Quoter::start(config.attester, config.max_sessions)
                 .map_err(system("starting the quoting thread"))?,
-            offers: supervisors
-                .iter()
-                .map(|supervisor| Offer {
-                    system: supervisor.info().system.clone(),
-                    modes: supervisor.info().modes.clone(),
-                })
-                .collect(),
+            offers,
+            direct: config
+                .sp1_direct
+                .then(|| DirectSecret(Zeroizing::new(random::bytes()))),
             supervisors,
             trust_bytes: cbor::to_vec(&trust),
             trust_digest: trust.digest(),
@@ -158,10 +170,12 @@ impl Keeper {
                 *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = tls;
                 self.hello()
             }
-            GatewayAsks::OpenSession(open) => match self.open_session(open).await {
-                Ok(opened) => KeeperAnswers::Session(Box::new(opened)),
-                Err(refused) => KeeperAnswers::Refused(refused),
-            },
+            GatewayAsks::OpenSession { open, unappraised } => {
+                match self.open_session(open, unappraised).await {
+                    Ok(opened) => KeeperAnswers::Session(Box::new(opened)),
+                    Err(refused) => KeeperAnswers::Refused(refused),
+                }
+            }
             GatewayAsks::Admit {
                 description,
                 header,
@@ -211,20 +225,24 @@ impl Keeper {
     }
 
     fn hello(&self) -> KeeperAnswers {
-        let modes = self.offers.iter().flat_map(|offer| {
-            offer
-                .modes
-                .iter()
-                .map(|mode| format!("{}/{mode}", offer.system))
-        });
         KeeperAnswers::Hello {
             instance: self.instance,
-            modes: modes.collect(),
+            modes: self.offers.modes.clone(),
             slots: self.slots,
+            direct: self.direct.clone(),
         }
     }
 
-    async fn open_session(&self, open: OpenSession) -> Result<SessionOpened, Refusal> {
+    /// `unappraised`: the gateway itself asks, for the direct path.
+    async fn open_session(
+        &self,
+        open: OpenSession,
+        unappraised: bool,
+    ) -> Result<SessionOpened, Refusal> {
+        if unappraised && self.direct.is_none() {
+            let detail = "the direct path is off".into();
+            return Err(refusal(Code::RequestMalformed, Some(detail)));
+        }
         if open.version != PROTOCOL_VERSION {
             return Err(refusal(Code::VersionUnsupported, None));
         }
@@ -270,6 +288,7 @@ impl Keeper {
             transcript: digest,
             receipt_key,
             evidence: batch.evidence_digest,
+            client_appraises: !unappraised,
         });
         Ok(opened)
     }
@@ -374,6 +393,7 @@ fn trust(
         telemetry,
         danger,
         swap,
+        sp1_direct: false,
     }
 }
 

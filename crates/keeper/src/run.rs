@@ -203,7 +203,7 @@ fn receipt(
         prover_version: result.version.clone(),
         prover_executable: supervisor.info().executable,
         verified: result.verified,
-        client_appraised: true,
+        client_appraised: job.client_appraised,
         holders: vec![Holder {
             role: Role::Keeper,
             evidence: job.evidence,
@@ -213,6 +213,7 @@ fn receipt(
         }],
         claimed_start_ms,
         claimed_end_ms: host_clock_ms(),
+        verifying_key: None,
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) struct Session {
     pub(crate) transcript: Digest,
     pub(crate) receipt_key: Arc<ReceiptKey>,
     pub(crate) evidence: Digest,
+    /// Whoever seals for it appraises first. False for sessions that the
+    /// gateway opened to seal what arrives on the direct path.
+    pub(crate) client_appraises: bool,
 }
 
 #[derive(Default)]
@@ -120,6 +123,7 @@ mod tests {
             transcript: Digest([n; 32]),
             receipt_key: ReceiptKeys::new(Duration::MAX).current(),
             evidence: Digest([0; 32]),
+            client_appraises: true,
         }
     }
 

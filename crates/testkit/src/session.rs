@@ -32,6 +32,7 @@ pub fn trust() -> TrustConfiguration {
         telemetry: vec![],
         danger: vec![],
         swap: false,
+        sp1_direct: false,
     }
 }
 

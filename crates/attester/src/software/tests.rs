@@ -26,6 +26,7 @@ fn trust() -> TrustConfiguration {
         telemetry: vec![],
         danger: vec![],
         swap: false,
+        sp1_direct: false,
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
             time_ms: args.time_limit.unwrap_or(0).saturating_mul(1000),
             memory_bytes: args.memory_limit.unwrap_or(0).saturating_mul(1024 * 1024),
             cycles: 0,
+            gas: 0,
         },
         start_within: Duration::from_secs(args.start_within),
         ..JobOptions::default()

@@ -214,6 +214,7 @@ impl Fake {
                 telemetry: vec![],
                 danger: vec![],
                 swap: false,
+                sp1_direct: false,
             },
             twist: Mutex::new(Twist::None),
             mishaps: Mutex::default(),

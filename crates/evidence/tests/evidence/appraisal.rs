@@ -148,6 +148,7 @@ fn every_part_of_a_policy_is_looked_at() {
             case.trust.danger.push("danger_log_witness".into())
         }),
         ("swap_refused", |case| case.trust.swap = true),
+        ("sp1_direct_refused", |case| case.trust.sp1_direct = true),
         ("trust_version", |case| case.trust.version = 2),
         ("evidence_unjudged", |case| {
             case.evidence.gpu = Some(Bytes(vec![1]))
@@ -206,6 +207,7 @@ fn what_a_policy_names_is_accepted() {
     let mut case = Case::sound();
     case.trust.gpu = true;
     case.trust.swap = true;
+    case.trust.sp1_direct = true;
     case.trust.danger = vec!["danger_a".into()];
     case.trust.telemetry = vec!["https://example.org".into()];
     case.trust.delegation = Some(Digest([1; 32]));
@@ -214,6 +216,21 @@ fn what_a_policy_names_is_accepted() {
     case.policy.identity.fmspc = case.judge().facts.map(|facts| vec![facts.fmspc.unwrap()]);
     case.policy.identity.ppid = Some(vec![Hex([1; 16]), Hex([0x50; 16])]);
     assert!(case.judge().accept().is_ok(), "{}", case.judge());
+}
+
+/// Broken if the default changed: a server that takes jobs from SP1's own
+/// clients too is as good as another to a client that appraises, and a policy
+/// that does not want one can say so.
+#[test]
+fn the_direct_path_is_accepted_unless_the_policy_says_otherwise() {
+    let mut case = Case::sound();
+    case.trust.sp1_direct = true;
+    case.policy.trust.sp1_direct = soundproof_evidence::policy::TrustRules::default().sp1_direct;
+    assert!(case.judge().accept().is_ok(), "{}", case.judge());
+    case.policy.trust.sp1_direct = false;
+    assert_eq!(codes(&case.judge()), ["sp1_direct_refused"]);
+    case.trust.sp1_direct = false;
+    assert!(case.judge().accept().is_ok());
 }
 
 /// No key of a policy can accept a debuggable enclave: even one that names its

@@ -34,6 +34,7 @@ fn golden() {
     assert_eq!(policy.trust.delegation, [Digest([0xaa; 32])]);
     assert_eq!(policy.trust.durable, ["kms:example"]);
     assert!(policy.trust.gpu && !policy.trust.swap);
+    assert!(!policy.trust.sp1_direct && Policy::default().trust.sp1_direct);
     assert_eq!(policy.trust.telemetry, ["https://metrics.example.org"]);
     assert_eq!(policy.trust.danger, ["danger_example"]);
     assert_eq!(policy.trust.prover[0].executable, Digest([0xbb; 32]));

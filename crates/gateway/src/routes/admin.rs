@@ -9,7 +9,7 @@ use axum::{
 use http::header;
 use serde::Serialize;
 use soundproof_protocol::{
-    PROTOCOL_VERSION, api::MAX_CREATE_JOB, error::Code, id::InstanceId, sealed,
+    PROTOCOL_VERSION, api::MAX_CREATE_JOB, error::Code, id::InstanceId, mode::ModeOffer, sealed,
 };
 use std::sync::Arc;
 
@@ -23,8 +23,10 @@ pub(crate) struct Info {
     /// The keeper's life.
     #[schema(value_type = String)]
     instance: InstanceId,
-    /// Proof systems and modes: `groth16/groth16`.
-    modes: Vec<String>,
+    /// Proof systems and their modes, those too that are not offered.
+    modes: Vec<ModeOffer>,
+    /// Whether jobs are refused whose proofs may reveal their witness.
+    refuse_not_hiding: bool,
     /// Whether API keys are asked for.
     authentication: bool,
     /// Whether this connection is TLS.
@@ -61,6 +63,7 @@ pub(crate) async fn info(State(app): State<Arc<App>>) -> Json<Info> {
         protocol: PROTOCOL_VERSION,
         instance: app.instance,
         modes: app.modes.clone(),
+        refuse_not_hiding: app.config.refuse_not_hiding,
         authentication: app.keys.is_some(),
         tls: app.tls,
         limits: InfoLimits {

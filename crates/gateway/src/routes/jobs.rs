@@ -19,6 +19,7 @@ use soundproof_protocol::{
     digest::Digest,
     error::Code,
     link::{GatewayAsks, KeeperAnswers},
+    mode::ModeOffer,
     sealed::{HeaderError, MAX_INLINE, PartLayout, SealedHeader},
 };
 use std::sync::Arc;
@@ -106,10 +107,7 @@ pub(crate) async fn create(
         let detail = format!("inputs of at most {} bytes", app.config.limits.input_bytes);
         return Err(Problem::with(Code::InputTooLarge, detail));
     }
-    let mode = format!("{}/{}", description.system, description.mode);
-    if !app.modes.contains(&mode) {
-        return Err(Code::ModeUnavailable.into());
-    }
+    ModeOffer::admit(&app.modes, &description, app.config.refuse_not_hiding)?;
     let mut new = NewJob {
         id: description.job,
         tenant: tenant.name.clone(),

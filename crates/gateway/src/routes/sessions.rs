@@ -35,8 +35,11 @@ pub(crate) async fn open(
     caller.tenant()?.sessions.check()?;
     let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
     let read = Instant::now();
-    let ask = parse(&bytes)?;
-    match app.link.ask(GatewayAsks::OpenSession(ask)).await? {
+    let ask = GatewayAsks::OpenSession {
+        open: parse(&bytes)?,
+        unappraised: false,
+    };
+    match app.link.ask(ask).await? {
         KeeperAnswers::Session(session) => {
             let reply = cbor::to_vec(&*session);
             app.metrics.sessions.inc();

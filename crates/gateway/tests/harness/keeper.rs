@@ -14,6 +14,7 @@ use soundproof_protocol::{
         MAX_FRAME, MAX_PIECE, Refusal,
     },
     merkle::Path,
+    mode::{ModeInfo, ModeOffer},
     outcome::{Salt, SealedProgress},
     sealed::SealedHeader,
 };
@@ -62,6 +63,7 @@ pub struct Ran {
 pub struct FakeKeeper {
     pub instance: InstanceId,
     pub slots: u32,
+    pub modes: Vec<ModeOffer>,
     /// Jobs whose keys it has.
     pub held: Mutex<HashMap<JobId, (JobDescription, SealedHeader)>>,
     /// What the next runs do, first one first; `End(20_000)` after them.
@@ -86,11 +88,37 @@ pub fn secret(id: &JobId) -> [u8; 32] {
     Digest::of(&id.0).0
 }
 
+/// One that hides, one that does not, one that is not offered.
+fn modes() -> Vec<ModeOffer> {
+    let offer = |system: &str, mode| ModeOffer {
+        system: system.into(),
+        mode,
+    };
+    vec![
+        offer("groth16", ModeInfo::hiding("groth16")),
+        offer(
+            "sp1",
+            ModeInfo {
+                hides: false,
+                ..ModeInfo::hiding("core")
+            },
+        ),
+        offer(
+            "sp1",
+            ModeInfo {
+                unavailable: Some("the circuit files are not there".into()),
+                ..ModeInfo::hiding("plonk")
+            },
+        ),
+    ]
+}
+
 impl FakeKeeper {
     pub fn new() -> Self {
         Self {
             instance: InstanceId(super::random()),
             slots: 4,
+            modes: modes(),
             held: Mutex::default(),
             acts: Mutex::default(),
             ran: Mutex::default(),
@@ -195,8 +223,9 @@ impl FakeKeeper {
                 *self.tls.lock().unwrap() = tls;
                 KeeperAnswers::Hello {
                     instance: self.instance,
-                    modes: vec!["groth16/groth16".into()],
+                    modes: self.modes.clone(),
                     slots: self.slots,
+                    direct: None,
                 }
             }
             GatewayAsks::Holds(ids) => {
@@ -204,7 +233,7 @@ impl FakeKeeper {
                 KeeperAnswers::Holds(ids.into_iter().filter(|id| held.contains_key(id)).collect())
             }
             _ if mute => return None,
-            GatewayAsks::OpenSession(_) => {
+            GatewayAsks::OpenSession { .. } => {
                 self.sessions.fetch_add(1, Ordering::SeqCst);
                 match *self.refuse_session.lock().unwrap() {
                     Some(code) => refused(code),

@@ -7,6 +7,7 @@ use soundproof_protocol::{
     PROTOCOL_VERSION, cbor,
     description::{Limits, ProgramPart},
     id::JobId,
+    mode::ModeInfo,
     suite::Suite,
 };
 use soundproof_seal::{Addressee, DataKey, Recipient, seal_header};
@@ -19,6 +20,34 @@ struct World {
     custody: Custody,
     transcript: Digest,
     public: Vec<u8>,
+    offers: Offers,
+}
+
+fn offers() -> Offers {
+    let offer = |system: &str, mode| ModeOffer {
+        system: system.into(),
+        mode,
+    };
+    Offers {
+        modes: vec![
+            offer("groth16", ModeInfo::hiding("groth16")),
+            offer(
+                "groth16",
+                ModeInfo {
+                    unavailable: Some("no gnark here".into()),
+                    ..ModeInfo::hiding("wrapped")
+                },
+            ),
+            offer(
+                "groth16",
+                ModeInfo {
+                    hides: false,
+                    ..ModeInfo::hiding("bare")
+                },
+            ),
+        ],
+        refuse_not_hiding: false,
+    }
 }
 
 fn world() -> World {
@@ -30,6 +59,7 @@ fn world() -> World {
         custody: Custody::new(2, Duration::from_secs(60)),
         transcript,
         public,
+        offers: offers(),
     }
 }
 
@@ -41,6 +71,7 @@ fn open(sessions: &Sessions, transcript: Digest) -> Vec<u8> {
         transcript,
         receipt_key: ReceiptKeys::new(Duration::MAX).current(),
         evidence: Digest([2; 32]),
+        client_appraises: true,
     });
     public
 }
@@ -93,15 +124,11 @@ impl World {
         header: &[u8],
         now: u64,
     ) -> Result<Digest, Code> {
-        let offers = [Offer {
-            system: "groth16".into(),
-            modes: vec!["groth16".into()],
-        }];
         let description = cbor::to_vec(description);
         admit(
             &self.sessions,
             &self.custody,
-            &offers,
+            &self.offers,
             &description,
             header,
             now,
@@ -231,6 +258,55 @@ fn what_is_not_offered_is_refused_before_the_key_is_opened() {
     assert_eq!(world.custody.count(), 0);
 }
 
+/// Broken if the keeper trusted the gateway with what a mode reveals: a gateway
+/// in the host's hands would let through what nobody acknowledged.
+#[test]
+fn modes_that_do_not_hide_must_be_acknowledged_and_may_be_refused() {
+    let mut world = world();
+    let asking = |mode: &str, acknowledges, n| JobDescription {
+        mode: mode.into(),
+        acknowledges_not_hiding: acknowledges,
+        ..world.description(n)
+    };
+    let missing = asking("wrapped", true, 1);
+    let unaware = asking("bare", false, 2);
+    let aware = asking("bare", true, 3);
+    let refused = |world: &World, description: &JobDescription| {
+        let header = world.header(description);
+        admit(
+            &world.sessions,
+            &world.custody,
+            &world.offers,
+            &cbor::to_vec(description),
+            &header,
+            NOW,
+        )
+        .unwrap_err()
+    };
+    let unavailable = refused(&world, &missing);
+    assert_eq!(unavailable.code, Code::ModeUnavailable);
+    assert!(unavailable.detail.unwrap().contains("no gnark here"));
+    assert_eq!(refused(&world, &unaware).code, Code::ModeNotHiding);
+    let header = world.header(&aware);
+    assert!(world.admit(&aware, &header).is_ok());
+    // The acknowledgement is in the description: nobody adds it under way.
+    let mut forged = unaware.clone();
+    forged.acknowledges_not_hiding = true;
+    let header = world.header(&unaware);
+    assert_eq!(world.admit(&forged, &header), Err(Code::SealInvalid));
+
+    world.offers.refuse_not_hiding = true;
+    let again = JobDescription {
+        job: JobId::new(NOW, [9; 10]),
+        ..aware
+    };
+    assert_eq!(refused(&world, &again).code, Code::ModeRefused);
+    let hiding = world.description(10);
+    let header = world.header(&hiding);
+    world.custody.forget(&JobId::new(NOW, [3; 10]));
+    assert!(world.admit(&hiding, &header).is_ok());
+}
+
 #[test]
 fn custody_is_bounded() {
     let world = world();
@@ -250,7 +326,7 @@ fn custody_is_bounded() {
 #[test]
 fn strangers_bytes_are_refused_with_their_code() {
     let world = world();
-    let offers = [];
+    let offers = offers();
     let description = world.description(1);
     let header = world.header(&description);
     let admit = |description: &[u8], header: &[u8]| {
