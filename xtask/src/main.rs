@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod demo;
 mod fuzz;
+mod guests;
 mod node;
 mod shell;
 mod test;
@@ -39,6 +40,8 @@ enum Task {
     Bench(bench::Task),
     /// Fuzz the parsers of outside bytes
     Fuzz(fuzz::Options),
+    /// Build the programs for SP1's virtual machine
+    Guests(guests::Options),
     /// Everything that the continuous integration checks
     Ci,
     /// Build the crates that must work in a browser for wasm32-unknown-unknown
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => test::soak(&options),
         Task::Bench(task) => bench::run(&task),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Guests(options) => guests::run(&options),
         Task::Ci => ci::run(),
         Task::Wasm => wasm::run(),
         Task::Deny => ci::deny(),
