@@ -19,6 +19,7 @@ use soundproof_protocol::{
     digest::Digest,
     error::Code,
     id::Nonce,
+    mode::ModeOffer,
     sealed::SEALED_CHUNK,
 };
 use std::{collections::HashSet, sync::Arc};
@@ -428,7 +429,20 @@ async fn the_server_tells_about_itself() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     let info: serde_json::Value = client.get("/v1/info").await.json();
-    assert_eq!(info["modes"], serde_json::json!(["groth16/groth16"]));
+    assert_eq!(
+        info["modes"],
+        serde_json::json!([
+            {"system": "groth16", "name": "groth16", "hides": true,
+                "unavailable": null, "memory_bytes": 0},
+            {"system": "sp1", "name": "core", "hides": false,
+                "unavailable": null, "memory_bytes": 0},
+            {"system": "sp1", "name": "plonk", "hides": true,
+                "unavailable": "the circuit files are not there", "memory_bytes": 0},
+        ])
+    );
+    assert_eq!(info["refuse_not_hiding"], false);
+    let modes: Vec<ModeOffer> = serde_json::from_value(info["modes"].clone()).unwrap();
+    assert_eq!(modes, gateway.keeper.modes);
     assert_eq!(info["instance"], gateway.keeper.instance.to_string());
     let openapi: serde_json::Value = client.get("/openapi.json").await.json();
     for path in ["/v1/sessions", "/v1/jobs/{id}/events", "/metrics"] {

@@ -119,6 +119,58 @@ async fn sessions_that_are_not_opened() {
     );
 }
 
+/// Broken if somebody could get a proof that may reveal its witness without
+/// having said that this is known, or against the operator's will.
+#[tokio::test]
+async fn modes_that_do_not_hide_or_are_not_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    let asking = |blob: &Digest, mode: &str, acknowledges| {
+        let mut job = Submission::small(blob);
+        job.description.system = "sp1".into();
+        job.description.mode = mode.into();
+        job.description.acknowledges_not_hiding = acknowledges;
+        job
+    };
+    let gateway = Gateway::start(dir.path()).await;
+    let mut client = Client::http1(&gateway).await;
+    let blob = client.blob(b"elf").await;
+    let missing = client.create(&asking(&blob, "plonk", true)).await;
+    let missing = missing.problem(Code::ModeUnavailable);
+    let detail = missing.detail.unwrap();
+    assert!(
+        detail.contains("the circuit files are not there"),
+        "{detail}"
+    );
+    let unknown = client.create(&asking(&blob, "stark", true)).await;
+    unknown.problem(Code::ModeUnavailable);
+    let unaware = client.create(&asking(&blob, "core", false)).await;
+    unaware.problem(Code::ModeNotHiding);
+    assert_eq!(
+        gateway.keeper.admissions.load(Ordering::SeqCst),
+        0,
+        "the keeper was not asked"
+    );
+    let aware = asking(&blob, "core", true);
+    let created = client.create(&aware).await;
+    assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+    client.outcome(&aware).await;
+    gateway.stop().await.unwrap();
+
+    let strict = Gateway::start_with(dir.path(), Arc::new(FakeKeeper::new()), |config| {
+        config.refuse_not_hiding = true;
+    })
+    .await;
+    let mut client = Client::http1(&strict).await;
+    for acknowledges in [false, true] {
+        let refused = client.create(&asking(&blob, "core", acknowledges)).await;
+        refused.problem(Code::ModeRefused);
+    }
+    let info: serde_json::Value = client.get("/v1/info").await.json();
+    assert_eq!(info["refuse_not_hiding"], true);
+    let hiding = client.create(&Submission::small(&blob)).await;
+    assert_eq!(hiding.status, StatusCode::CREATED, "{hiding:?}");
+}
+
 #[tokio::test]
 async fn jobs_that_are_not_created() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,8 +11,12 @@ use soundproof_protocol::{
     digest::Digest,
     error::{Code, Failure},
     id::{InstanceId, JobId, Nonce, SessionId},
-    link::{Frame, GatewayAsks, GatewayPieces, KeeperAnswers, KeeperPulls, KeeperStatus, Refusal},
+    link::{
+        DirectSecret, Frame, GatewayAsks, GatewayPieces, KeeperAnswers, KeeperPulls, KeeperStatus,
+        Refusal,
+    },
     merkle::Tree,
+    mode::{ModeInfo, ModeOffer},
     outcome::{End, Outcome, PhaseTime, Progress, Proved, Salt, SealedProgress},
     receipt::{Bundle, Holder, Receipt, SessionEvidence},
     sealed::{Commitment, SealedHeader, WrappedKey},
@@ -21,6 +25,7 @@ use soundproof_protocol::{
     transcript::{KeyAlgorithm, KeyPurpose, Transcript, VouchedKey},
     trust::{ProverIdentity, TrustConfiguration},
 };
+use zeroize::Zeroizing;
 
 pub fn job() -> JobId {
     JobId::new(1_700_000_000_000, [9; 10])
@@ -67,6 +72,27 @@ pub fn trust() -> TrustConfiguration {
         swap: false,
         sp1_direct: false,
     }
+}
+
+pub fn modes() -> Vec<ModeOffer> {
+    let offer = |system: &str, mode| ModeOffer {
+        system: system.into(),
+        mode,
+    };
+    let plonk = ModeInfo {
+        unavailable: Some("the circuit files are not there".into()),
+        ..ModeInfo::hiding("plonk")
+    };
+    let core = ModeInfo {
+        hides: false,
+        memory_bytes: 10 << 30,
+        ..ModeInfo::hiding("core")
+    };
+    vec![
+        offer("groth16", ModeInfo::hiding("groth16")),
+        offer("sp1", core),
+        offer("sp1", plonk),
+    ]
 }
 
 pub fn description() -> JobDescription {
@@ -320,6 +346,19 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         (
             "link-answer",
             Frame::Answer(1, KeeperAnswers::Status(KeeperStatus::default())).to_vec(),
+        ),
+        (
+            "link-hello",
+            Frame::Answer(
+                3,
+                KeeperAnswers::Hello {
+                    instance: InstanceId([4; 16]),
+                    modes: modes(),
+                    slots: 2,
+                    direct: Some(DirectSecret(Zeroizing::new([5; 32]))),
+                },
+            )
+            .to_vec(),
         ),
         (
             "link-refused",
