@@ -4,18 +4,20 @@
 //! and macros.
 
 use crate::{
+    guests,
     shell::{self, Failure, Result},
     test, wasm,
 };
 
 type Step = (&'static str, fn() -> Result);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", format),
     ("dependencies", deny),
     ("clippy", clippy),
     ("documentation", documentation),
     ("wasm", wasm::run_where_possible),
+    ("guests", guests::check),
     // Last, so that its line `N passed, N failed` is what ends the log.
     ("tests and golden files", golden),
 ];

@@ -191,7 +191,7 @@ mod tests {
             (48, &[4], "floats"),
             (24, &[2], "does not begin"),
             (24, &[8], "does not begin"),
-            (32, &[255; 8], "out of range"),
+            (32, &[255; 8], "ends too early"),
             (54, &[32], "another size"),
             (56, &[1, 2], "too many"),
             (56, &[0], "does not begin"),
