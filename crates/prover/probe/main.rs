@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::{Code, Failure};
+use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::child::{
     self, Abandon, Loader, Prover, Reporter, Stage, StageOutput, Start, Stdio,
 };
@@ -38,11 +39,12 @@ fn main() -> ExitCode {
         name: name.into(),
         runs_program,
         parts: vec![part.into()],
+        folder_bytes: 0,
     };
     let prover = Prover {
         system: "probe".into(),
         version: "probe 1".into(),
-        modes: vec!["plain".into()],
+        modes: vec![ModeInfo::hiding("plain")],
         stages: vec![stage("run", true, "script"), stage("finish", false, "key")],
     };
     child::main(prover, |start| {
@@ -131,6 +133,7 @@ impl Stage for Probe {
             proof: Zeroizing::new(format!("{rest}{report}").into_bytes()),
             public: Zeroizing::new(mine.into_bytes()),
             verified: true,
+            verifying_key: None,
         })
     }
 }

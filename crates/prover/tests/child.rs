@@ -122,6 +122,7 @@ impl Keeper {
                 memory_bytes: 1 << 20,
                 time_ms: 1000,
                 cycles: 0,
+                gas: 0,
             },
             entropy: Entropy(Zeroizing::new([0; 32])),
             description: DIGEST,

@@ -12,6 +12,7 @@ mod support;
 use std::time::Duration;
 
 use soundproof_protocol::error::Code;
+use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::sandbox::{Layer, SandboxLevel};
 use soundproof_prover::supervisor::{Supervisor, SupervisorError};
 use support::{Probe, alive, field, wait_until};
@@ -45,7 +46,7 @@ async fn what_the_prover_is_stands_in_its_info() {
     let probe = Probe::start().await;
     let info = probe.supervisor.info();
     assert_eq!(info.system, "probe");
-    assert_eq!(info.modes, ["plain"]);
+    assert_eq!(info.modes, [ModeInfo::hiding("plain")]);
     assert_eq!(info.stages.len(), 2);
     assert_eq!(
         info.executable,

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use soundproof_protocol::description::{Limits, ProgramPart};
 use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::{Code, Failure};
+use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::sandbox::{Layer, SandboxLevel};
 use soundproof_prover::wire::{
     Done, Entropy, Form, Frame, FrameKind, HEADER_LEN, Hello, Job, MAX_DATA, MAX_MESSAGE, Need,
@@ -28,10 +29,11 @@ fn to_keeper() -> Vec<ToKeeper> {
         name: "witness".into(),
         runs_program: true,
         parts: vec!["witness_generator".into()],
+        folder_bytes: 4096,
     };
     vec![
         ToKeeper::Hello(Hello {
-            protocol: 1,
+            protocol: 2,
             system: "groth16".into(),
             version: "soundproof-prover-groth16 0.1.0".into(),
             stage: "witness".into(),
@@ -39,7 +41,15 @@ fn to_keeper() -> Vec<ToKeeper> {
                 .into_iter()
                 .collect::<SandboxLevel>(),
             stages: vec![stage],
-            modes: vec!["groth16".into()],
+            modes: vec![
+                ModeInfo::hiding("groth16"),
+                ModeInfo {
+                    name: "plonk".into(),
+                    hides: false,
+                    unavailable: Some("no wrapper".into()),
+                    memory_bytes: 1 << 33,
+                },
+            ],
         }),
         ToKeeper::Need(Need {
             digest: digest(1),
@@ -59,7 +69,10 @@ fn to_keeper() -> Vec<ToKeeper> {
             kind: OutputKind::Proof,
             len: 806,
         }),
-        ToKeeper::Done(Done { verified: true }),
+        ToKeeper::Done(Done {
+            verified: true,
+            verifying_key: Some(vec![9; 4].into()),
+        }),
         ToKeeper::Failed(Failure::new(Code::ConstraintFailed, "line 7")),
         ToKeeper::End,
     ]
@@ -86,6 +99,7 @@ fn to_prover() -> Vec<ToProver> {
                 memory_bytes: 1 << 30,
                 time_ms: 60_000,
                 cycles: 0,
+                gas: 5,
             },
             entropy: Entropy(Zeroizing::new([6; 32])),
             description: digest(7),
@@ -111,7 +125,7 @@ fn golden() {
     for message in to_prover() {
         text += &format!("{}\n", hex(&encode_message(&message).unwrap()));
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wire-v1.hex");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wire-v2.hex");
     assert_eq!(text, std::fs::read_to_string(path).unwrap_or_default());
 }
 

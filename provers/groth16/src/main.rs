@@ -13,6 +13,7 @@ mod stages;
 
 use std::process::ExitCode;
 
+use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::child::{self, Prover, Start};
 use soundproof_prover::wire::StageInfo;
 
@@ -34,11 +35,12 @@ fn prover() -> Prover {
         name: name.into(),
         runs_program,
         parts: parts.iter().map(|part| (*part).into()).collect(),
+        folder_bytes: 0,
     };
     Prover {
         system: "groth16".into(),
         version: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
-        modes: vec!["groth16".into()],
+        modes: vec![ModeInfo::hiding("groth16")],
         stages: vec![
             stage(stages::WITNESS, true, &[stages::GENERATOR]),
             stage(

@@ -12,6 +12,7 @@ use ark_ff::{BigInteger, Field, PrimeField};
 use keeper::{Keeper, Outcome};
 use soundproof_proofs::groth16::{Proof, PublicSignals, VerifyingKey, verify};
 use soundproof_protocol::error::Code;
+use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::sandbox::Layer;
 use soundproof_prover::wire::Form;
 use soundproof_prover_groth16::Witness;
@@ -59,7 +60,7 @@ fn it_says_what_it_is_and_that_it_is_confined() {
             .map(|s| (s.name.as_str(), s.runs_program))
             .collect();
         assert_eq!(stages, [("witness", true), ("prove", false)]);
-        assert_eq!(hello.modes, ["groth16"]);
+        assert_eq!(hello.modes, [ModeInfo::hiding("groth16")]);
         // Invariant 9 begins here: no hello without these.
         for layer in [Layer::Seccomp, Layer::NoNewPrivileges, Layer::Limits] {
             assert!(hello.sandbox.contains(layer), "{}", layer.name());

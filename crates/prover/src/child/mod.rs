@@ -2,6 +2,7 @@
 //!
 //! ```no_run
 //! use soundproof_prover::child::{self, Abandon, Loader, Prover, Reporter, Stage, StageOutput, Start};
+//! use soundproof_protocol::mode::ModeInfo;
 //! use soundproof_prover::wire::{Job, Program, StageInfo};
 //! use zeroize::Zeroizing;
 //!
@@ -23,8 +24,8 @@
 //!     let prover = Prover {
 //!         system: "example".into(),
 //!         version: "example 1.0".into(),
-//!         modes: vec!["plain".into()],
-//!         stages: vec![StageInfo { name: "prove".into(), runs_program: false, parts: vec!["circuit".into()] }],
+//!         modes: vec![ModeInfo::hiding("plain")],
+//!         stages: vec![StageInfo { name: "prove".into(), runs_program: false, parts: vec!["circuit".into()], folder_bytes: 0 }],
 //!     };
 //!     child::main(prover, |_: &Start| Box::new(Prove))
 //! }

@@ -18,7 +18,9 @@ use super::ProverInfo;
 use super::config::JobLimits;
 use super::parts::PartProvider;
 use super::pool::{Lease, Pool, StageProgram};
-use crate::wire::{Entropy, Job, OutputKind, Progress, ToKeeper, ToProver, WireError};
+use crate::wire::{
+    Done, Entropy, Job, MAX_VERIFYING_KEY, OutputKind, Progress, ToKeeper, ToProver, WireError,
+};
 
 /// Bytes of a phase's name, at most.
 const MAX_PHASE: usize = 64;
@@ -65,6 +67,9 @@ pub struct JobResult {
     /// Whether the prover verified the proof, under the verifying key that the
     /// program names.
     pub verified: bool,
+    /// The verifying key, where the proof system computes it from the program;
+    /// 1 to [`MAX_VERIFYING_KEY`] bytes.
+    pub verifying_key: Option<Vec<u8>>,
     /// Name and version of the prover.
     pub version: String,
     /// For each stage that ran, its name and how long it worked.
@@ -130,6 +135,12 @@ pub(super) async fn run(
     result
 }
 
+/// A verifying key is absent, or neither empty nor larger than one can be.
+fn has_sane_key(done: &Done) -> bool {
+    let len = done.verifying_key.as_ref().map(|key| key.0.len());
+    len.is_none_or(|len| (1..=MAX_VERIFYING_KEY).contains(&len))
+}
+
 fn fail(code: Code) -> Failure {
     Failure::new(code, "")
 }
@@ -162,7 +173,7 @@ enum Answer {
     Result {
         proof: Zeroizing<Vec<u8>>,
         public: Zeroizing<Vec<u8>>,
-        verified: bool,
+        done: Done,
     },
 }
 
@@ -244,14 +255,15 @@ impl Work<'_> {
                 Ok(Answer::Result {
                     proof,
                     public,
-                    verified,
+                    done,
                 }) => {
                     running.done(&mut times);
                     let version = self.info.version.clone();
                     return Ok(JobResult {
                         proof,
                         public,
-                        verified,
+                        verified: done.verified,
+                        verifying_key: done.verifying_key.map(|key| key.0),
                         version,
                         stages: times,
                     });
@@ -356,7 +368,7 @@ impl Running {
             }
         }
         match timeout(idle, before.lease.process.link.receive()).await {
-            Ok(Ok(ToKeeper::Done(done))) if !done.verified => Ok(()),
+            Ok(Ok(ToKeeper::Done(done))) if done == Done::default() => Ok(()),
             _ => self.cut(fail(Code::ProverProtocol), idle).await,
         }
     }
@@ -407,12 +419,12 @@ impl Running {
                         Err(_) => return Err(Ended::badly(Code::TimeLimit)),
                     }
                 }
-                ToKeeper::Done(done) if last => {
+                ToKeeper::Done(done) if last && has_sane_key(&done) => {
                     return match (proof, public) {
                         (Some(proof), Some(public)) => Ok(Answer::Result {
                             proof,
                             public,
-                            verified: done.verified,
+                            done,
                         }),
                         _ => Err(Ended::badly(Code::ProverProtocol)),
                     };

@@ -55,6 +55,6 @@ pub use frame::{
     write_message,
 };
 pub use message::{
-    Done, Entropy, Form, Hello, Job, Need, Output, OutputKind, PROTOCOL, Part, Program, Progress,
-    StageInfo, ToKeeper, ToProver,
+    Done, Entropy, Form, Hello, Job, MAX_VERIFYING_KEY, Need, Output, OutputKind, PROTOCOL, Part,
+    Program, Progress, StageInfo, ToKeeper, ToProver,
 };

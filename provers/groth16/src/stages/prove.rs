@@ -112,5 +112,6 @@ fn make(key: &ProvingKey, job: &Job, input: &[u8]) -> Result<StageOutput, Abando
         proof: Zeroizing::new(proven.proof.to_json().into_bytes()),
         public: Zeroizing::new(proven.public.to_json().into_bytes()),
         verified: true,
+        verifying_key: None,
     })
 }

@@ -124,6 +124,7 @@ impl Keeper {
                 memory_bytes: 512 << 20,
                 time_ms: 120_000,
                 cycles: 0,
+                gas: 0,
             },
             entropy: Entropy(Zeroizing::new([7; 32])),
             description: Digest([8; 32]),
