@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) rates: Rates,
     /// None: nobody authenticates.
     pub(crate) keys: Option<ApiKeys>,
+    /// The key of the direct path, on its own listener.
+    pub(crate) inner: Option<ApiKeys>,
     /// Who everybody is, where nobody authenticates.
     pub(crate) anonymous: Arc<Tenant>,
     pub(crate) owner: OwnerId,

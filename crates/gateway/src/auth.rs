@@ -2,7 +2,7 @@
 //! secret. Secrets are compared as SHA-256 digests, in constant time, and
 //! never kept.
 
-use crate::{app::App, problem::Problem, rates};
+use crate::{app::App, problem::Problem, rates, server::Door};
 use axum::extract::{FromRequestParts, Path};
 use http::{header, request::Parts};
 use serde::Deserialize;
@@ -15,6 +15,8 @@ use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 /// Characters of an API key at most.
 const MAX_KEY: usize = 256;
+/// The name that jobs of the direct path are kept under.
+pub(crate) const DIRECT: &str = "sp1_direct";
 
 /// The tenants, by the digests of their keys. The file is TOML:
 ///
@@ -75,6 +77,9 @@ impl ApiKeys {
             if name.is_empty() || name.len() > 64 {
                 return Err("a tenant's name must be 1 to 64 bytes".into());
             }
+            if name == DIRECT {
+                return Err(format!("{DIRECT} is the name of the direct path"));
+            }
             if keys.iter().any(|(digest, _)| *digest == entry.sha256) {
                 return Err(format!("the key of {name} is another tenant's too"));
             }
@@ -93,6 +98,18 @@ impl ApiKeys {
             keys.push((entry.sha256, Arc::new(tenant)));
         }
         Ok(Self { keys })
+    }
+
+    /// The one key of this process's own direct path.
+    pub(crate) fn direct(key: &str) -> Self {
+        let tenant = Tenant {
+            name: DIRECT.into(),
+            quota: Quota::UNLIMITED,
+            sessions: rates::Rate::unlimited(),
+        };
+        Self {
+            keys: vec![(Digest::of(key.as_bytes()), Arc::new(tenant))],
+        }
     }
 
     pub(crate) fn from_file(path: &FilePath) -> Result<Self, String> {
@@ -165,7 +182,13 @@ impl FromRequestParts<Arc<App>> for Caller {
             .headers
             .get(ACCESS_HEADER)
             .map(|value| access(value.as_bytes()));
-        let tenant = match &app.keys {
+        let inner = parts.extensions.get() == Some(&Door::Inner);
+        let keys = match &app.inner {
+            Some(keys) if inner => Some(keys),
+            None if inner => return Err(Code::Unauthenticated.into()),
+            _ => app.keys.as_ref(),
+        };
+        let tenant = match keys {
             None => Some(app.anonymous.clone()),
             Some(keys) => match parts.headers.get(header::AUTHORIZATION) {
                 None => None,
@@ -228,6 +251,7 @@ mod tests {
             "[keys]",
             "[keys.a]\nsha256 = 'x'",
             "[keys.a]\nsha255 = ''",
+            &text.replace("alice", DIRECT),
         ] {
             assert!(ApiKeys::from_toml(wrong).is_err(), "{wrong}");
         }

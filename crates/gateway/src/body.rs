@@ -3,7 +3,12 @@
 //! now and then.
 
 use crate::{app::App, problem::Problem};
-use axum::body::{Body, HttpBody};
+use axum::{
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::BodyExt as _;
@@ -99,6 +104,13 @@ impl Drop for Lent {
             *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }
     }
+}
+
+/// Middleware: the request's body comes at the least rate, whoever reads it.
+pub(crate) async fn pace(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let body = Body::from_stream(source(&app, body));
+    next.run(Request::from_parts(head, body)).await
 }
 
 struct Paced {

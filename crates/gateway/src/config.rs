@@ -31,6 +31,16 @@ pub struct GatewayConfig {
     /// Take no job whose proof may reveal its witness. Default `false`.
     #[serde(default)]
     pub refuse_not_hiding: bool,
+    /// With the direct path on: what the URLs begin with that SP1's own clients
+    /// are given for programs, inputs and proofs, such as
+    /// `https://prover.example`. Default: where this server listens.
+    #[serde(default)]
+    pub sp1_public_url: Option<String>,
+    /// Likewise: addresses (`0x` and 40 hex digits) of those who may ask for
+    /// proofs there. Default none, which is everybody, and refused off
+    /// loopback unless [`open_to_all`](Self::open_to_all).
+    #[serde(default)]
+    pub sp1_requesters: Vec<String>,
     /// TLS.
     #[serde(default)]
     pub tls: Tls,
@@ -55,6 +65,8 @@ impl GatewayConfig {
             open_to_all: false,
             origins: Vec::new(),
             refuse_not_hiding: false,
+            sp1_public_url: None,
+            sp1_requesters: Vec::new(),
             tls: Tls::default(),
             limits: Limits::default(),
             rates: Rates::default(),

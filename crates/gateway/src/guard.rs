@@ -5,7 +5,7 @@ use crate::{
     body,
     metrics::RouteLabels,
     problem::{Problem, ProblemCode},
-    server::Source,
+    server::{Door, Source},
 };
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -78,9 +78,12 @@ pub(crate) async fn inner(
     next: Next,
 ) -> Response {
     let source = request.extensions().get::<Source>().copied();
-    let admitted = match source {
-        Some(Source(address)) => app.rates.request(address),
-        None => Err(Code::Internal.into()),
+    let door = request.extensions().get::<Door>().copied();
+    let admitted = match (source, door) {
+        // The direct path counts its own callers.
+        (Some(_), Some(Door::Inner)) => Ok(()),
+        (Some(Source(address)), Some(Door::Public)) => app.rates.request(address),
+        _ => Err(Code::Internal.into()),
     };
     let mut response = match admitted {
         Ok(()) if app.stopping.is_cancelled() => {
@@ -106,19 +109,22 @@ fn admissible(app: &App, request: &Request) -> Result<(), Problem> {
     if headers.len() > limits.headers as usize || bytes + target > limits.header_bytes as usize {
         return Err(Code::HeadersTooLarge.into());
     }
+    let inner = request.extensions().get() == Some(&Door::Inner);
     if let Some(origin) = headers.get(header::ORIGIN) {
-        let listed = app
-            .config
-            .origins
-            .iter()
-            .any(|known| known.as_bytes() == origin.as_bytes());
+        let listed = !inner
+            && app
+                .config
+                .origins
+                .iter()
+                .any(|known| known.as_bytes() == origin.as_bytes());
         if !listed {
             return Err(Code::OriginRefused.into());
         }
     }
     // Without TLS nobody vouches for the name that a browser thinks it is
     // talking to: a page whose name was rebound to loopback is refused here.
-    if !app.tls && app.config.listen.ip().is_loopback() && !is_loopback(request.uri(), headers) {
+    let plain = inner || (!app.tls && app.config.listen.ip().is_loopback());
+    if plain && !is_loopback(request.uri(), headers) {
         let detail = "the Host header must be a loopback address or localhost";
         return Err(Problem::with(Code::OriginRefused, detail));
     }

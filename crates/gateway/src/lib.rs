@@ -7,6 +7,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`direct`] | where SP1's own clients are served: the hook for it |
 //! | `server`, `tls`, `guard` | connections, and what is checked of every request |
 //! | `routes` | the API |
 //! | `auth`, `rates` | tenants, access secrets, rates |
@@ -19,6 +20,7 @@ mod app;
 mod auth;
 mod body;
 mod config;
+pub mod direct;
 mod guard;
 mod hub;
 mod link;
@@ -36,6 +38,7 @@ pub use config::{GatewayConfig, Limits, Rates, Storage, Tls};
 
 use app::App;
 use link::{Link, Outcomes};
+use server::Door;
 use soundproof_jobs::{
     OwnerId, Quota, StoreError,
     embedded::{Embedded, Room},
@@ -136,6 +139,21 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
     listening: oneshot::Sender<Listening>,
 ) -> Result<(), GatewayError> {
+    run_with(config, link, shutdown, listening, None).await
+}
+
+/// [`run`], with the direct path: where the keeper has it on, `direct` makes
+/// the router that serves it. Without one it is not served.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    config: GatewayConfig,
+    link: UnixStream,
+    shutdown: impl Future<Output = ()> + Send,
+    listening: oneshot::Sender<Listening>,
+    direct: Option<direct::Build>,
+) -> Result<(), GatewayError> {
     let keys = match &config.api_keys {
         None => None,
         Some(path) => Some(
@@ -182,7 +200,7 @@ pub async fn run(
         instance,
         modes,
         slots,
-        direct: _,
+        direct: secret,
     }) = hello.await
     else {
         return Err(GatewayError::KeeperGone);
@@ -194,6 +212,16 @@ pub async fn run(
         .collect();
     tracing::info!(%instance, ?offered, slots, "the keeper is there");
 
+    let direct = secret.zip(direct);
+    if direct.is_some() && !loopback && !config.open_to_all && config.sp1_requesters.is_empty() {
+        let why = "sp1_direct: off loopback set sp1_requesters, or open_to_all = true";
+        return Err(GatewayError::Config(why.into()));
+    }
+    let direct = match direct {
+        Some((secret, build)) => Some((direct::Opening::new(secret).await?, build)),
+        None => None,
+    };
+
     let mut owner = OwnerId([0; 16]);
     getrandom::fill(&mut owner.0).map_err(|error| GatewayError::Config(error.to_string()))?;
     let app = Arc::new(App {
@@ -204,6 +232,7 @@ pub async fn run(
         metrics: metrics::Metrics::new(),
         rates: rates::Rates::new(&config.rates),
         keys,
+        inner: direct.as_ref().map(|(opening, _)| opening.keys()),
         anonymous: Arc::new(auth::Tenant {
             name: String::new(),
             quota: Quota::UNLIMITED,
@@ -221,11 +250,18 @@ pub async fn run(
         link: link.clone(),
         config,
     });
-    let router = routes::router(app.clone()).map_err(GatewayError::Config)?;
     connect
         .send(app.clone())
         .map_err(|_| GatewayError::KeeperGone)?;
     upkeep::resume(&app).await?;
+    let bound = Listening { address, spki };
+    let mut inner = None;
+    let mut extra = None;
+    if let Some((opening, build)) = direct {
+        let (serving, router) = opening.open(&app, bound, build).await?;
+        (inner, extra) = (Some(serving), Some(router));
+    }
+    let router = routes::router(app.clone(), extra).map_err(GatewayError::Config)?;
 
     let tls = identity.map(|identity| TlsAcceptor::from(identity.config));
     let tasks = [
@@ -233,8 +269,13 @@ pub async fn run(
         tokio::spawn(upkeep::watch_keeper(app.clone())),
         tokio::spawn(upkeep::keep(app.clone())),
     ];
-    let mut serving = tokio::spawn(server::serve(app.clone(), router, listener, tls));
-    let bound = Listening { address, spki };
+    let mut serving = tokio::spawn(server::serve(
+        app.clone(),
+        router,
+        listener,
+        tls,
+        Door::Public,
+    ));
     tracing::info!(url = bound.url(), "listening");
     let _ = listening.send(bound); // nobody may care
 
@@ -247,6 +288,9 @@ pub async fn run(
     app.stopping.cancel();
     if result.is_ok() && !serving.is_finished() {
         let _ = serving.await;
+        if let Some(inner) = inner {
+            let _ = inner.await;
+        }
     }
     link.closed().cancel();
     for task in tasks {

@@ -31,6 +31,16 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source(pub(crate) IpAddr);
 
+/// Through which listener a request came. Only the server sets it: nothing in
+/// a request can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The one that clients reach.
+    Public,
+    /// The loopback listener of this process's own direct path.
+    Inner,
+}
+
 /// Connections of each source.
 #[derive(Default)]
 struct Sources(Mutex<HashMap<IpAddr, u32>>);
@@ -79,6 +89,7 @@ pub(crate) async fn serve(
     router: Router,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    door: Door,
 ) {
     let limits = &app.config.limits;
     let places = Arc::new(Semaphore::new(limits.connections.max(1) as usize));
@@ -110,11 +121,11 @@ pub(crate) async fn serve(
         tasks.spawn(async move {
             app.metrics.connections.inc();
             match tls {
-                None => connection(&app, router, stream, peer).await,
+                None => connection(&app, router, stream, peer, door).await,
                 Some(tls) => {
                     let time = app.config.limits.header_time();
                     if let Ok(Ok(stream)) = tokio::time::timeout(time, tls.accept(stream)).await {
-                        connection(&app, router, stream, peer).await;
+                        connection(&app, router, stream, peer, door).await;
                     }
                 }
             }
@@ -133,11 +144,13 @@ async fn connection(
     router: Router,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
+    door: Door,
 ) {
     let limits = &app.config.limits;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Source(peer.ip()));
+        request.extensions_mut().insert(door);
         router.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());

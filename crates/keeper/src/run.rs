@@ -12,6 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     attestation::Role,
+    description::JobDescription,
     digest::Digest,
     error::{Code, Failure},
     link::{GatewayPieces, KeeperAnswers, KeeperPulls, KeeperTells, MAX_PIECE, Refusal},
@@ -157,6 +158,9 @@ async fn attempt_once(
             "the prover did not verify its proof",
         ));
     }
+    if !is_the_descriptions(result.verifying_key.as_deref(), &job.description) {
+        return Err(Failure::new(Code::ProgramMismatch, ""));
+    }
     let sealed_input = *input
         .digest
         .get()
@@ -178,6 +182,16 @@ async fn attempt_once(
         public_values: result.public.to_vec().into(),
         phases,
     })
+}
+
+/// A verifying key that the prover computed is the one that the description
+/// names, if it names one. The prover compares before it opens an input; this
+/// is the second look.
+fn is_the_descriptions(computed: Option<&[u8]>, description: &JobDescription) -> bool {
+    match (computed, description.part("verifying_key")) {
+        (Some(computed), Some(named)) => Digest::of(computed) == *named,
+        _ => true,
+    }
 }
 
 fn receipt(
@@ -213,7 +227,7 @@ fn receipt(
         }],
         claimed_start_ms,
         claimed_end_ms: host_clock_ms(),
-        verifying_key: None,
+        verifying_key: result.verifying_key.clone().map(Into::into),
     }
 }
 
@@ -379,7 +393,38 @@ fn phases(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use soundproof_protocol::error::MAX_DETAIL;
+    use soundproof_protocol::{
+        description::{Durability, Limits, ProgramPart},
+        error::MAX_DETAIL,
+        id::JobId,
+    };
+
+    /// Broken if a proof under another verifying key than the description's
+    /// could get a receipt.
+    #[test]
+    fn a_computed_verifying_key_must_be_the_one_that_was_named() {
+        let mut description = JobDescription {
+            version: PROTOCOL_VERSION,
+            job: JobId::new(1, [0; 10]),
+            system: "sp1".into(),
+            parts: vec![],
+            mode: "core".into(),
+            acknowledges_not_hiding: true,
+            limits: Limits::default(),
+            recipients: vec![],
+            delegation: None,
+            durability: Durability::Forgotten,
+            not_after_ms: 0,
+        };
+        assert!(is_the_descriptions(Some(&[7; 32]), &description));
+        description.parts.push(ProgramPart {
+            role: "verifying_key".into(),
+            digest: Digest::of(&[7; 32]),
+        });
+        assert!(is_the_descriptions(Some(&[7; 32]), &description));
+        assert!(!is_the_descriptions(Some(&[8; 32]), &description));
+        assert!(is_the_descriptions(None, &description));
+    }
 
     /// Broken if a prover's detail went out at its own length: the sealed
     /// outcome would grow with it.

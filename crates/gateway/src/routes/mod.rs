@@ -10,7 +10,7 @@ pub(crate) mod openapi;
 mod outcome;
 mod sessions;
 
-use crate::{app::App, guard, problem::Problem};
+use crate::{app::App, body, guard, problem::Problem};
 use axum::{
     Router,
     extract::{FromRequestParts, Query},
@@ -23,12 +23,26 @@ use soundproof_protocol::{api::ACCESS_HEADER, error::Code};
 use std::{sync::Arc, time::Duration};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// All routes.
+/// Paths that belong to the direct path's router, where there is one.
+const DIRECT: [&str; 3] = [
+    "/artifact.ArtifactStore/{*call}",
+    "/network.ProverNetwork/{*call}",
+    "/sp1/{*path}",
+];
+
+/// All routes; `direct` answers its own.
 ///
 /// # Errors
 /// An origin that is no header value.
-pub(crate) fn router(app: Arc<App>) -> Result<Router, String> {
-    let routes = Router::new()
+pub(crate) fn router(app: Arc<App>, direct: Option<Router>) -> Result<Router, String> {
+    let mut routes = Router::new();
+    if let Some(direct) = direct {
+        let direct = direct.layer(from_fn_with_state(app.clone(), body::pace));
+        for path in DIRECT {
+            routes = routes.route_service(path, direct.clone());
+        }
+    }
+    let routes = routes
         .route("/v1/info", get(admin::info))
         .route("/v1/sessions", post(sessions::open))
         .route("/v1/blobs/{digest}", put(blobs::put).get(blobs::get))

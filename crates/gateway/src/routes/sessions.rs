@@ -1,6 +1,12 @@
 //! POST /v1/sessions.
 
-use crate::{app::App, auth::Caller, body, problem::Problem, server::Source};
+use crate::{
+    app::App,
+    auth::Caller,
+    body,
+    problem::Problem,
+    server::{Door, Source},
+};
 use axum::{
     Extension,
     body::Body,
@@ -28,16 +34,20 @@ use std::{sync::Arc, time::Instant};
 pub(crate) async fn open(
     State(app): State<Arc<App>>,
     Extension(Source(source)): Extension<Source>,
+    Extension(door): Extension<Door>,
     caller: Caller,
     body: Body,
 ) -> Result<Response, Problem> {
-    app.rates.session(source)?;
+    if door == Door::Public {
+        app.rates.session(source)?;
+    }
     caller.tenant()?.sessions.check()?;
     let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
     let read = Instant::now();
     let ask = GatewayAsks::OpenSession {
         open: parse(&bytes)?,
-        unappraised: false,
+        // Nobody but this process itself seals for such a session.
+        unappraised: door == Door::Inner,
     };
     match app.link.ask(ask).await? {
         KeeperAnswers::Session(session) => {

@@ -94,7 +94,10 @@ pub fn with(method: Method, path: &str) -> http::request::Builder {
 
 impl Client {
     pub async fn http1(gateway: &Gateway) -> Self {
-        let address = gateway.listening.address;
+        Self::http1_at(gateway.listening.address).await
+    }
+
+    pub async fn http1_at(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);

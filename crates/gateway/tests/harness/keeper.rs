@@ -10,8 +10,8 @@ use soundproof_protocol::{
     error::Code,
     id::{InstanceId, JobId},
     link::{
-        Frame, GatewayAsks, GatewayPieces, KeeperAnswers, KeeperPulls, KeeperStatus, KeeperTells,
-        MAX_FRAME, MAX_PIECE, Refusal,
+        DirectSecret, Frame, GatewayAsks, GatewayPieces, KeeperAnswers, KeeperPulls, KeeperStatus,
+        KeeperTells, MAX_FRAME, MAX_PIECE, Refusal,
     },
     merkle::Path,
     mode::{ModeInfo, ModeOffer},
@@ -64,6 +64,10 @@ pub struct FakeKeeper {
     pub instance: InstanceId,
     pub slots: u32,
     pub modes: Vec<ModeOffer>,
+    /// With the direct path on: its secret.
+    pub direct: Option<[u8; 32]>,
+    /// Of each session, whether nobody appraises it.
+    pub unappraised: Mutex<Vec<bool>>,
     /// Jobs whose keys it has.
     pub held: Mutex<HashMap<JobId, (JobDescription, SealedHeader)>>,
     /// What the next runs do, first one first; `End(20_000)` after them.
@@ -119,6 +123,8 @@ impl FakeKeeper {
             instance: InstanceId(super::random()),
             slots: 4,
             modes: modes(),
+            direct: None,
+            unappraised: Mutex::default(),
             held: Mutex::default(),
             acts: Mutex::default(),
             ran: Mutex::default(),
@@ -225,7 +231,7 @@ impl FakeKeeper {
                     instance: self.instance,
                     modes: self.modes.clone(),
                     slots: self.slots,
-                    direct: None,
+                    direct: self.direct.map(|secret| DirectSecret(secret.into())),
                 }
             }
             GatewayAsks::Holds(ids) => {
@@ -233,7 +239,8 @@ impl FakeKeeper {
                 KeeperAnswers::Holds(ids.into_iter().filter(|id| held.contains_key(id)).collect())
             }
             _ if mute => return None,
-            GatewayAsks::OpenSession { .. } => {
+            GatewayAsks::OpenSession { unappraised, .. } => {
+                self.unappraised.lock().unwrap().push(unappraised);
                 self.sessions.fetch_add(1, Ordering::SeqCst);
                 match *self.refuse_session.lock().unwrap() {
                     Some(code) => refused(code),

@@ -69,6 +69,15 @@ impl Gateway {
         keeper: Arc<FakeKeeper>,
         change: impl Fn(&mut GatewayConfig),
     ) -> Result<Self, GatewayError> {
+        Self::try_start_direct(dir, keeper, change, None).await
+    }
+
+    pub async fn try_start_direct(
+        dir: &Path,
+        keeper: Arc<FakeKeeper>,
+        change: impl Fn(&mut GatewayConfig),
+        direct: Option<soundproof_gateway::direct::Build>,
+    ) -> Result<Self, GatewayError> {
         let mut config = GatewayConfig::new(dir);
         config.listen.set_port(0);
         config.storage.min_free_bytes = 0;
@@ -80,7 +89,9 @@ impl Gateway {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let run = tokio::spawn(soundproof_gateway::run(config, ours, shutdown, listening));
+        let run = tokio::spawn(soundproof_gateway::run_with(
+            config, ours, shutdown, listening, direct,
+        ));
         match address.await {
             Ok(listening) => Ok(Self {
                 listening,
