@@ -90,7 +90,7 @@ pub(crate) fn deny() -> Result {
 /// golden file instead of failing shows here.
 pub(crate) fn golden() -> Result {
     let before = checkout()?;
-    let tests = test::all("")?;
+    let tests = test::all("", false)?;
     let after = checkout()?;
     if before != after {
         eprint!("{after}");

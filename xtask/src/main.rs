@@ -11,6 +11,7 @@ mod fuzz;
 mod guests;
 mod node;
 mod shell;
+mod sp1;
 mod test;
 mod wasm;
 
@@ -42,6 +43,9 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Build the programs for SP1's virtual machine
     Guests(guests::Options),
+    /// SP1's prover and SDK
+    #[command(subcommand)]
+    Sp1(sp1::Task),
     /// Everything that the continuous integration checks
     Ci,
     /// Build the crates that must work in a browser for wasm32-unknown-unknown
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         Task::Bench(task) => bench::run(&task),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Guests(options) => guests::run(&options),
+        Task::Sp1(task) => sp1::run(&task),
         Task::Ci => ci::run(),
         Task::Wasm => wasm::run(),
         Task::Deny => ci::deny(),

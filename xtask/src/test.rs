@@ -5,6 +5,7 @@ use crate::{
     demo,
     node::{self, Circuit, Inputs},
     shell::{self, Failure, Result},
+    sp1,
 };
 use clap::Args;
 use serde_json::Value;
@@ -19,6 +20,10 @@ pub(crate) struct Options {
     /// Only tests whose name contains this
     #[arg(long, default_value = "")]
     filter: String,
+    /// All of SP1: every dialect and route, attacks, failures, captures, kills
+    /// (an hour on two cores, and 18 GB of memory)
+    #[arg(long)]
+    sp1_full: bool,
 }
 
 #[derive(Args)]
@@ -37,18 +42,19 @@ pub(crate) struct Tally {
 }
 
 pub(crate) fn run(options: &Options) -> Result {
-    conclude(&all(&options.filter)?)
+    conclude(&all(&options.filter, options.sp1_full)?)
 }
 
 /// Runs all whose name contains `filter`.
-pub(crate) fn all(filter: &str) -> Result<Tally> {
+pub(crate) fn all(filter: &str, sp1_full: bool) -> Result<Tally> {
     prepare()?;
     let mut cargo = cargo_test();
     if !filter.is_empty() {
         cargo.arg(filter);
     }
     let mut tally = tally(&mut cargo)?;
-    for (name, check) in CHECKS {
+    let full: &[Check] = if sp1_full { &sp1::cases::FULL } else { &[] };
+    for &(name, check) in CHECKS.iter().chain(&sp1::cases::QUICK).chain(full) {
         if !name.contains(filter) {
             continue;
         }
@@ -145,8 +151,8 @@ pub(crate) fn conclude(tally: &Tally) -> Result {
     }
 }
 
-/// A check that needs Node.js and more than one program of the workspace.
-type Check = (&'static str, fn() -> Result);
+/// A check that needs more than one program of the workspace, and others.
+pub(crate) type Check = (&'static str, fn() -> Result);
 
 const CHECKS: [Check; 1] = [("snarkjs_accepts_the_delegated_proof_and_no_other", snarkjs)];
 

@@ -6,6 +6,7 @@
 mod delegation;
 mod peers;
 mod plot;
+mod sp1;
 mod stats;
 
 use crate::shell::Result;
@@ -15,10 +16,13 @@ use clap::Subcommand;
 pub(crate) enum Task {
     /// A Semaphore proof delegated against the same prover called in process, and the peers
     Delegation(delegation::Options),
+    /// An SP1 proof delegated through the SDK against the SDK in process
+    Sp1(sp1::Options),
 }
 
 pub(crate) fn run(task: &Task) -> Result {
     match task {
         Task::Delegation(options) => delegation::run(options),
+        Task::Sp1(options) => sp1::run(options),
     }
 }
