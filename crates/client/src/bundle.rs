@@ -2,7 +2,8 @@
 
 use crate::{
     Error,
-    check::{holders, signed},
+    check::{holders, signed, verifying_key},
+    transport::hex,
 };
 use serde::Serialize;
 use soundproof_evidence::{Policy, Verdict, appraise, verify_session};
@@ -23,6 +24,12 @@ pub struct Beside<'a> {
     pub public_values: Option<&'a [u8]>,
     /// Newer endorsements, which may revoke what was good then.
     pub endorsements: Option<&'a Endorsements>,
+    /// What an SP1 program's `vk.hash_bytes()` should be.
+    pub verifying_key: Option<[u8; 32]>,
+    /// Accept a receipt for a job whose input was sealed on arrival, by the
+    /// server's own direct path: nobody appraised the enclave before the input
+    /// left its owner. What it says of the proof is as good as ever.
+    pub danger_unappraised: bool,
 }
 
 /// What an offline check found.
@@ -39,6 +46,16 @@ pub struct BundleReport {
     pub unchecked: Vec<&'static str>,
     /// The evidence, judged at the time asked for.
     pub verdict: Verdict,
+    /// Proof system, and kind of proof.
+    pub system: String,
+    /// Likewise.
+    pub mode: String,
+    /// The client appraised the enclave before it sealed its input.
+    pub client_appraised: bool,
+    /// The verifying key that the enclave computed from the program; for SP1
+    /// `vk.hash_bytes()` in lower-case hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifying_key: Option<String>,
     /// SHA-256 of the proof that the receipt is for.
     pub proof: Digest,
     /// SHA-256 of its public values.
@@ -73,6 +90,7 @@ pub fn verify_bundle(
     at_ms: u64,
 ) -> Result<BundleReport, Error> {
     let (binding, receipt, trust) = open(bundle)?;
+    let key = verifying_key(&receipt)?;
     let verdict = appraise(
         &bundle.session.evidence,
         beside.endorsements.unwrap_or(&bundle.session.endorsements),
@@ -105,7 +123,15 @@ pub fn verify_bundle(
             None => unchecked.push(what),
         }
     }
-    if !receipt.client_appraised {
+    if let Some(expected) = beside.verifying_key {
+        let what = "the program's verifying key is the one that was given";
+        if key == Some(expected) {
+            checked.push(what);
+        } else {
+            problems.push(format!("this does not hold: {what}"));
+        }
+    }
+    if !receipt.client_appraised && !beside.danger_unappraised {
         problems.push("no client appraised the enclave before the witness was sealed".into());
     }
     // The value of the type *accepted* is the judge's alone to make.
@@ -116,6 +142,10 @@ pub fn verify_bundle(
         checked,
         unchecked,
         verdict,
+        system: receipt.system,
+        mode: receipt.mode,
+        client_appraised: receipt.client_appraised,
+        verifying_key: key.map(|key| hex(&key)),
         proof: receipt.proof,
         public_values: receipt.public_values,
         program: receipt.parts,

@@ -2,7 +2,11 @@
 //! the witness, only if receipt and outcome name what the client computed
 //! itself, and only a proof that it verified itself (invariant 6).
 
-use crate::{Error, verifier::Verifier};
+use crate::{
+    Error,
+    program::{SP1, VERIFYING_KEY},
+    verifier::{ProofCheck, Verifier},
+};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     cbor::Bytes,
@@ -24,12 +28,16 @@ pub(crate) struct Expected<'a> {
     pub(crate) commitment: Commitment,
     pub(crate) session: &'a SessionEvidence,
     pub(crate) verifier: &'a Verifier,
+    /// This client appraised the session; otherwise nobody did, and the
+    /// receipt must say so.
+    pub(crate) appraised: bool,
 }
 
 /// A proof that passed every check.
 pub(crate) struct Checked {
     pub(crate) proof: Vec<u8>,
     pub(crate) public_values: Vec<u8>,
+    pub(crate) proof_verified: ProofCheck,
     pub(crate) receipt: Receipt,
     pub(crate) bundle: Bundle,
     pub(crate) phases: Vec<PhaseTime>,
@@ -60,10 +68,12 @@ pub(crate) fn check(expected: &Expected<'_>, sealed: &[u8]) -> Result<Checked, E
     let receipt = signed(&transcript, &proved.receipt.0, &proved.receipt_key.0)?;
     about(expected, &digest, &proved, &receipt)?;
     holders(&transcript, expected.session, &receipt)?;
-    expected
+    verifying_key(&receipt)?;
+    let proof_verified = expected
         .verifier
-        .verify(&proved.proof.0, &proved.public_values.0)?;
+        .check(&proved.proof.0, &proved.public_values.0)?;
     Ok(Checked {
+        proof_verified,
         bundle: Bundle {
             version: PROTOCOL_VERSION,
             receipt: proved.receipt,
@@ -128,12 +138,35 @@ fn about(
     if let Some((_, what)) = same.iter().find(|(same, _)| !same) {
         return Err(Error::Receipt(format!("the receipt names another {what}")));
     }
-    if !receipt.client_appraised {
-        return Err(refuse(
+    match (expected.appraised, receipt.client_appraised) {
+        (true, false) => Err(refuse(
             "the receipt says that no client appraised the enclave, and this one did",
-        ));
+        )),
+        (false, true) => Err(refuse(
+            "the receipt says that a client appraised the enclave, and nobody did",
+        )),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The verifying key that the receipt names: for SP1 always, and the one that
+/// the program names if it names one; for the others it is in the program.
+pub(crate) fn verifying_key(receipt: &Receipt) -> Result<Option<[u8; 32]>, Error> {
+    let key = receipt.verifying_key.as_ref().map(|key| key.0.as_slice());
+    if receipt.system != SP1 {
+        return match key {
+            None => Ok(None),
+            Some(_) => Err(refuse("the receipt names a verifying key of its own")),
+        };
+    }
+    let key: [u8; 32] = key
+        .and_then(|key| key.try_into().ok())
+        .ok_or_else(|| refuse("the receipt does not name the program's verifying key"))?;
+    let mut named = receipt.parts.iter().filter(|p| p.role == VERIFYING_KEY);
+    if named.any(|part| part.digest != Digest::of(&key)) {
+        return Err(refuse("the receipt names another verifying key"));
+    }
+    Ok(Some(key))
 }
 
 fn of(bytes: &Bytes) -> Digest {

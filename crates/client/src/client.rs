@@ -4,7 +4,7 @@ use crate::{
     AcceptedSession, Error, Retry,
     endpoint::Endpoint,
     event::{Event, Observer},
-    session::{Answer, Asked, answer, judge, now_ms},
+    session::{Answer, Asked, Grounds, Judge, answer, judge, now_ms},
     transport::{Settings, Transport},
 };
 use reqwest::{Method, header::CONTENT_TYPE};
@@ -13,6 +13,7 @@ use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{CBOR, MAX_HELD, MAX_SESSION_OPENED, OpenSession, SessionOpened},
     attestation::Endorsements,
+    binding::Binding,
     cbor,
     digest::Digest,
     id::Nonce,
@@ -39,7 +40,7 @@ pub struct Client(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     settings: Settings,
-    pub(crate) policy: Policy,
+    judge: Judge,
     pub(crate) retry: Retry,
     suites: Vec<Suite>,
     pub(crate) resubmissions: u32,
@@ -85,6 +86,7 @@ pub struct ClientBuilder {
     suites: Vec<Suite>,
     resubmissions: u32,
     danger_plain_http: bool,
+    danger_unappraised: bool,
 }
 
 impl Client {
@@ -107,6 +109,7 @@ impl Client {
             suites: Suite::ALL.to_vec(),
             resubmissions: 2,
             danger_plain_http: false,
+            danger_unappraised: false,
         }
     }
 
@@ -130,7 +133,7 @@ impl Client {
 
     async fn open_session_once(&self) -> Result<AcceptedSession, Error> {
         let (answer, transport, times) = self.ask_for_session().await?;
-        let judged = judge(answer, &self.0.policy, now_ms())?;
+        let judged = judge(answer, &self.0.judge, now_ms())?;
         self.hold(&judged.evidence.endorsements);
         Ok(AcceptedSession::new(
             judged,
@@ -288,6 +291,19 @@ impl Client {
     }
 }
 
+impl Inner {
+    /// Judges a session, as this client does.
+    pub(crate) fn judge(
+        &self,
+        session: &SessionEvidence,
+        binding: &Binding,
+        trust: &TrustConfiguration,
+        now_ms: u64,
+    ) -> Result<Grounds, Error> {
+        self.judge.judge(session, binding, trust, now_ms)
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -328,19 +344,39 @@ impl ClientBuilder {
         self
     }
 
+    /// Opens sessions and seals for them without appraising anything, by no
+    /// policy: for the server's own direct path, which seals what arrives in
+    /// clear, on the server's machine. Only plain HTTP to loopback is then
+    /// allowed, and only receipts are believed that say that nobody appraised.
+    pub fn danger_unappraised(mut self) -> Self {
+        self.danger_unappraised = true;
+        self
+    }
+
     /// The client. Nothing is sent.
     ///
     /// # Errors
     /// [`Error::Url`].
     pub fn build(self) -> Result<Client, Error> {
+        let endpoint = Endpoint::parse(&self.url, self.danger_plain_http)?;
+        if self.danger_unappraised && (endpoint.is_tls() || !endpoint.is_loopback()) {
+            return Err(Error::Url(
+                "danger_unappraised is for http:// to this machine's loopback address only",
+            ));
+        }
         let settings = Settings {
-            endpoint: Endpoint::parse(&self.url, self.danger_plain_http)?,
+            endpoint,
             api_key: self.api_key,
+        };
+        let judge = if self.danger_unappraised {
+            Judge::DangerUnappraised
+        } else {
+            Judge::Policy(self.policy)
         };
         let transport = Mutex::new(Arc::new(Transport::new(&settings, None)?));
         Ok(Client(Arc::new(Inner {
             settings,
-            policy: self.policy,
+            judge,
             retry: self.retry,
             suites: self.suites,
             resubmissions: self.resubmissions,

@@ -2,9 +2,11 @@
 
 use crate::{Client, Error};
 use reqwest::Method;
+use serde::Deserialize;
 use soundproof_protocol::{
     api::{JobList, JobState, JobView},
-    id::JobId,
+    id::{InstanceId, JobId},
+    mode::ModeOffer,
     ticket::{AccessSecret, Ticket},
 };
 use std::fmt::Write as _;
@@ -39,7 +41,34 @@ impl<'a> TryFrom<&'a Ticket> for JobAccess<'a> {
     }
 }
 
+/// What a server says of itself. Nobody but its host vouches for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Its version.
+    pub version: String,
+    /// The keeper's life; sessions of another are over.
+    pub instance: InstanceId,
+    /// Proof systems and their modes, those too that are not offered.
+    pub modes: Vec<ModeOffer>,
+    /// Whether jobs are refused whose proofs may reveal their witness.
+    pub refuse_not_hiding: bool,
+}
+
 impl Client {
+    /// What the server says of itself.
+    ///
+    /// # Errors
+    /// Those of the network.
+    pub async fn info(&self) -> Result<ServerInfo, Error> {
+        let transport = self.transport();
+        let attempt = || async {
+            let request = transport.request(Method::GET, "v1/info", None)?;
+            transport.json("asking what is offered", request).await
+        };
+        self.0.retry.run(attempt).await
+    }
+
     /// A page of the tenant's jobs, newest first. `cursor` is the page
     /// before's `next`.
     ///

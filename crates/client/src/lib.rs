@@ -58,8 +58,11 @@ pub use client::{Client, ClientBuilder, Examined};
 pub use error::Error;
 pub use event::{Event, Observer, Timings};
 pub use input::Input;
-pub use jobs::JobAccess;
-pub use program::{GROTH16, PROVING_KEY, Part, Program, VERIFYING_KEY, WITNESS_GENERATOR};
+pub use jobs::{JobAccess, ServerInfo};
+pub use program::{
+    ELF, GROTH16, MAX_ELF, PROVING_KEY, Part, Program, SP1, Sp1Mode, VERIFYING_KEY,
+    WITNESS_GENERATOR,
+};
 pub use retry::Retry;
 pub use sealing::JobOptions;
 pub use session::{AcceptedSession, now_ms};
@@ -69,3 +72,4 @@ pub use soundproof_protocol as protocol;
 pub use soundproof_seal::Padding;
 pub use submitted::{Proven, Submitted};
 pub use upload::Upload;
+pub use verifier::ProofCheck;

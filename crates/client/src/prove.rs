@@ -55,7 +55,10 @@ impl Client {
                     proven.resubmissions = resubmissions;
                     return Ok(proven);
                 }
-                Err(error) => self.again(error, &mut resubmissions, observer).await?,
+                Err(error) => {
+                    self.again(error, options, &mut resubmissions, observer)
+                        .await?;
+                }
             }
         }
     }
@@ -79,7 +82,10 @@ impl Client {
                 .submit_once(program, input, options, observer, &mut spent)
                 .await
             {
-                Err(error) => self.again(error, &mut resubmissions, observer).await?,
+                Err(error) => {
+                    self.again(error, options, &mut resubmissions, observer)
+                        .await?;
+                }
                 submitted => return submitted,
             }
         }
@@ -93,6 +99,7 @@ impl Client {
         observer: Observer<'_>,
         spent: &mut Opening,
     ) -> Result<Submitted, Error> {
+        program.check_acknowledged(options.acknowledges_not_hiding)?;
         let (session, reused) = self.accepted(observer).await?;
         if !reused {
             spent.session += session.opening;
@@ -118,6 +125,7 @@ impl Client {
     async fn again(
         &self,
         error: Error,
+        options: &JobOptions,
         resubmissions: &mut Vec<Code>,
         observer: Observer<'_>,
     ) -> Result<(), Error> {
@@ -126,7 +134,9 @@ impl Client {
         // An input that changed once may have been replaced; twice, it is
         // being written to.
         let changes = code == Code::SourceChanged && resubmissions.contains(&code);
-        if often || changes || !error.wants_resubmission() {
+        // An id that is the caller's is taken once the job is there.
+        let taken = options.job_id.is_some() && code != Code::SessionUnknown;
+        if often || changes || taken || !error.wants_resubmission() {
             return Err(error);
         }
         resubmissions.push(code);

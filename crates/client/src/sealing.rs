@@ -35,6 +35,13 @@ pub struct JobOptions {
     /// Parts on their way at once. With `part_chunks` it bounds the memory
     /// that an input of any size takes: one part more than this.
     pub parts_in_flight: usize,
+    /// The caller knows that a proof of this mode may reveal its witness, and
+    /// wants it. Without it such a mode is refused.
+    pub acknowledges_not_hiding: bool,
+    /// The job's id, where it must be the same when a submission is repeated;
+    /// by default one is made. Another description or ciphertext under an id
+    /// that the server has is refused (`job_conflict`).
+    pub job_id: Option<JobId>,
 }
 
 impl Default for JobOptions {
@@ -45,6 +52,8 @@ impl Default for JobOptions {
             padding: Padding::default(),
             part_chunks: 4,
             parts_in_flight: 4,
+            acknowledges_not_hiding: false,
+            job_id: None,
         }
     }
 }
@@ -104,7 +113,7 @@ impl Sealing {
         let wait = u64::try_from(options.start_within.as_millis()).unwrap_or(u64::MAX);
         let description = JobDescription {
             version: PROTOCOL_VERSION,
-            job: JobId::new(now, probe),
+            job: options.job_id.unwrap_or_else(|| JobId::new(now, probe)),
             system: program.system.clone(),
             parts: program
                 .parts
@@ -112,7 +121,7 @@ impl Sealing {
                 .map(|part| part.name.clone())
                 .collect::<Vec<ProgramPart>>(),
             mode: program.mode.clone(),
-            acknowledges_not_hiding: false,
+            acknowledges_not_hiding: options.acknowledges_not_hiding,
             limits: options.limits,
             recipients: sessions
                 .iter()

@@ -1,9 +1,10 @@
 //! A session, from the nonce to its acceptance. [`AcceptedSession`] has no
-//! other source than [`judge`], so that sealing without an accepted verdict
-//! does not compile (invariant 1).
+//! other source than [`Judge`], so that sealing without an accepted verdict
+//! does not compile (invariant 1); what lets go of that has `danger` in its
+//! name.
 
 use crate::{Error, transport::Transport};
-use soundproof_evidence::{Accepted, Policy, Verdict, appraise, verify_session};
+use soundproof_evidence::{Accepted, Policy, Verdict, appraise, explain, verify_session};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{OpenSession, SessionOpened},
@@ -36,9 +37,67 @@ pub struct AcceptedSession {
     pub appraisal: Duration,
 }
 
-/// What [`judge`] made of a reply.
+/// Why a session may be sealed for.
+pub(crate) enum Grounds {
+    /// Its evidence was accepted.
+    Accepted(Box<Accepted>),
+    /// The caller seals on the server's own machine for clients that appraise
+    /// nothing, and said so. The verdict only explains.
+    DangerUnappraised(Box<Verdict>),
+}
+
+impl Grounds {
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+
+    pub(crate) fn verdict(&self) -> &Verdict {
+        match self {
+            Self::Accepted(accepted) => accepted.verdict(),
+            Self::DangerUnappraised(verdict) => verdict,
+        }
+    }
+}
+
+/// How a client comes to its grounds.
+pub(crate) enum Judge {
+    /// By a policy.
+    Policy(Policy),
+    /// Not at all.
+    DangerUnappraised,
+}
+
+impl Judge {
+    /// Judges a session whose path and binding were checked.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`].
+    pub(crate) fn judge(
+        &self,
+        session: &SessionEvidence,
+        binding: &Binding,
+        trust: &TrustConfiguration,
+        now_ms: u64,
+    ) -> Result<Grounds, Error> {
+        let (evidence, endorsements) = (&session.evidence, &session.endorsements);
+        match self {
+            Self::Policy(policy) => {
+                appraise(evidence, endorsements, binding, trust, policy, now_ms)
+                    .accept()
+                    .map(|accepted| Grounds::Accepted(Box::new(accepted)))
+                    .map_err(|verdict| Error::Rejected(Box::new(verdict)))
+            }
+            Self::DangerUnappraised => {
+                let verdict = explain(evidence, endorsements, now_ms);
+                Ok(Grounds::DangerUnappraised(Box::new(verdict)))
+            }
+        }
+    }
+}
+
+/// A reply whose evidence was judged.
 pub(crate) struct Judged {
-    pub(crate) accepted: Accepted,
+    pub(crate) grounds: Grounds,
     pub(crate) transcript: Transcript,
     /// SHA-256 that names the transcript.
     pub(crate) digest: Digest,
@@ -66,9 +125,11 @@ impl AcceptedSession {
         }
     }
 
-    /// The verdict that accepted it.
+    /// The verdict that accepted it; under
+    /// [`danger_unappraised`](crate::ClientBuilder::danger_unappraised) one
+    /// that explains and accepts nothing.
     pub fn verdict(&self) -> &Verdict {
-        self.judged.accepted.verdict()
+        self.judged.grounds.verdict()
     }
 
     /// What was vouched for.
@@ -181,19 +242,10 @@ pub(crate) fn answer(asked: &Asked<'_>, reply: SessionOpened) -> Result<Answer, 
 ///
 /// # Errors
 /// [`Error::Rejected`].
-pub(crate) fn judge(answer: Answer, policy: &Policy, now_ms: u64) -> Result<Judged, Error> {
-    let accepted = appraise(
-        &answer.evidence.evidence,
-        &answer.evidence.endorsements,
-        &answer.binding,
-        &answer.trust,
-        policy,
-        now_ms,
-    )
-    .accept()
-    .map_err(|verdict| Error::Rejected(Box::new(verdict)))?;
+pub(crate) fn judge(answer: Answer, judge: &Judge, now_ms: u64) -> Result<Judged, Error> {
+    let grounds = judge.judge(&answer.evidence, &answer.binding, &answer.trust, now_ms)?;
     Ok(Judged {
-        accepted,
+        grounds,
         digest: answer.transcript.digest(),
         transcript: answer.transcript,
         evidence: answer.evidence,

@@ -9,11 +9,11 @@ use crate::{
     program::VERIFYING_KEY,
     retry::mends,
     session::now_ms,
-    verifier::Verifier,
+    verifier::{ProofCheck, Verifier},
 };
 use futures_util::future::{Either, select};
 use reqwest::Method;
-use soundproof_evidence::{Verdict, appraise, verify_session};
+use soundproof_evidence::{Verdict, verify_session};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     api::{HostEnd, JobState, JobView},
@@ -43,21 +43,26 @@ pub struct Submitted {
     pub(crate) description: JobDescription,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) verdict: Verdict,
+    pub(crate) appraised: bool,
     pub(crate) seal: Duration,
     pub(crate) upload: Duration,
     pub(crate) acknowledged: Instant,
 }
 
-/// A proof that was verified, under attestation that was verified.
+/// A proof that was verified, under attestation that was verified. By whom:
+/// [`Proven::proof_verified`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Proven {
     /// The job.
     pub job: JobId,
-    /// The proof; for Groth16 `proof.json` as snarkjs has it.
+    /// The proof; for Groth16 `proof.json` as snarkjs has it, for SP1 what
+    /// `SP1ProofWithPublicValues::load` reads.
     pub proof: Vec<u8>,
-    /// The public values; for Groth16 `public.json`.
+    /// The public values; for Groth16 `public.json`, for SP1 their raw bytes.
     pub public_values: Vec<u8>,
+    /// Who verified the proof.
+    pub proof_verified: ProofCheck,
     /// The receipt, its signature and digests checked.
     pub receipt: Receipt,
     /// Receipt, evidence, path and endorsements, for anybody to check.
@@ -87,8 +92,8 @@ impl Proven {
 
 impl Client {
     /// Takes up a job by its ticket, in whatever process: its session is
-    /// judged by this client's policy, now, and the verifying key is fetched
-    /// and must have the description's digest.
+    /// judged by this client's policy, now, and for Groth16 the verifying key is
+    /// fetched and must have the description's digest.
     ///
     /// # Errors
     /// [`Error::Ticket`], [`Error::Transcript`], [`Error::Rejected`], and
@@ -122,35 +127,27 @@ impl Client {
         }
         let trust = TrustConfiguration::from_slice(&ticket.session.trust.0)
             .map_err(|error| Error::Transcript(error.to_string()))?;
-        let accepted = appraise(
-            &ticket.session.evidence,
-            &ticket.session.endorsements,
-            &binding,
-            &trust,
-            &self.0.policy,
-            now_ms(),
-        )
-        .accept()
-        .map_err(|verdict| Error::Rejected(Box::new(verdict)))?;
-        let digest = description
-            .part(VERIFYING_KEY)
-            .ok_or(Error::Ticket("the ticket's job has no verifying key"))?;
-        let key = match verifying_key {
-            Some(key) if Digest::of(key) == *digest => key.to_vec(),
-            Some(_) => {
+        let grounds = self.0.judge(&ticket.session, &binding, &trust, now_ms())?;
+        let named = description.part(VERIFYING_KEY);
+        let key = match (verifying_key, named) {
+            (Some(key), Some(digest)) if Digest::of(key) == *digest => key.to_vec(),
+            (Some(_), Some(_)) => {
                 return Err(Error::Program {
                     code: Code::VkeyMismatch,
                     what: "the verifying key is not the one that the job names".into(),
                 });
             }
-            None => self.blob(digest, Verifier::MAX_KEY).await?,
+            _ if !Verifier::needs_key(&description.system) => Vec::new(),
+            (None, Some(digest)) => self.blob(digest, Verifier::MAX_KEY).await?,
+            (_, None) => return Err(Error::Ticket("the ticket's job has no verifying key")),
         };
         Ok(Submitted {
             client: self.clone(),
             verifier: Arc::new(Verifier::of(&description.system, &key)?),
             ticket: ticket.clone(),
             description,
-            verdict: accepted.verdict().clone(),
+            appraised: grounds.is_accepted(),
+            verdict: grounds.verdict().clone(),
             seal: Duration::ZERO,
             upload: Duration::ZERO,
             acknowledged: Instant::now(),
@@ -230,6 +227,7 @@ impl Submitted {
                 commitment: self.ticket.commitment,
                 session: &self.ticket.session,
                 verifier: &self.verifier,
+                appraised: self.appraised,
             },
             &sealed,
         )?;
@@ -238,6 +236,7 @@ impl Submitted {
             job: self.job(),
             proof: checked.proof,
             public_values: checked.public_values,
+            proof_verified: checked.proof_verified,
             receipt: checked.receipt,
             bundle: checked.bundle,
             verdict: self.verdict.clone(),

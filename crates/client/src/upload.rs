@@ -48,7 +48,9 @@ impl Client {
     /// Seals `input` for `session`. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::SessionOver`], [`Error::File`], [`Error::Seal`].
+    /// [`Error::SessionOver`], [`Error::File`], [`Error::Seal`], and
+    /// [`Error::Program`] for a mode that does not hide and was not
+    /// acknowledged.
     pub fn upload(
         &self,
         session: &Arc<AcceptedSession>,
@@ -72,6 +74,7 @@ impl Client {
         input: &Input,
         options: &JobOptions,
     ) -> Result<Upload, Error> {
+        program.check_acknowledged(options.acknowledges_not_hiding)?;
         let mut sessions: Vec<&AcceptedSession> = vec![session];
         sessions.extend(others);
         Ok(Upload {
@@ -127,6 +130,7 @@ impl Upload {
             description: self.sealing.description.clone(),
             verifier: Arc::clone(&self.program.verifier),
             verdict: self.session.verdict().clone(),
+            appraised: self.session.judged.grounds.is_accepted(),
             seal: self.sealing.spent,
             upload: self.spent,
             acknowledged: Instant::now(),

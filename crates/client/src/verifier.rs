@@ -1,8 +1,25 @@
 //! Verifies proofs: one arm a proof system.
 
-use crate::Error;
+use crate::{
+    Error,
+    program::{GROTH16, SP1},
+};
+use serde::Serialize;
 use soundproof_proofs::groth16;
 use soundproof_protocol::error::Code;
+
+/// Who verified a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ProofCheck {
+    /// This client, under the program's verifying key, and the enclave before
+    /// it.
+    ByClient,
+    /// The enclave alone: its receipt says so, and this client checked the
+    /// receipt. Verify the proof with the system's own SDK to rely on less.
+    ByEnclaveOnly,
+}
 
 /// A verifying key, ready for many proofs.
 #[derive(Debug)]
@@ -11,6 +28,8 @@ pub(crate) enum Verifier {
         key: Box<groth16::PreparedKey>,
         public_count: usize,
     },
+    /// No SP1 code is linked here.
+    Sp1,
 }
 
 impl Verifier {
@@ -28,10 +47,16 @@ impl Verifier {
         })
     }
 
-    /// For a description's proof system.
+    /// Whether it takes the program's verifying key to make one.
+    pub(crate) fn needs_key(system: &str) -> bool {
+        system == GROTH16
+    }
+
+    /// For a description's proof system; `key` as [`Verifier::needs_key`] says.
     pub(crate) fn of(system: &str, key: &[u8]) -> Result<Self, Error> {
         match system {
-            crate::program::GROTH16 => Self::groth16(key),
+            GROTH16 => Self::groth16(key),
+            SP1 => Ok(Self::Sp1),
             _ => Err(Error::Program {
                 code: Code::ModeUnavailable,
                 what: "this client cannot verify proofs of this system".into(),
@@ -39,9 +64,22 @@ impl Verifier {
         }
     }
 
-    pub(crate) fn public_count(&self) -> usize {
+    pub(crate) fn public_count(&self) -> Option<usize> {
         match self {
-            Self::Groth16 { public_count, .. } => *public_count,
+            Self::Groth16 { public_count, .. } => Some(*public_count),
+            Self::Sp1 => None,
+        }
+    }
+
+    /// Verifies a proof as far as this client can.
+    pub(crate) fn check(&self, proof: &[u8], public: &[u8]) -> Result<ProofCheck, Error> {
+        match self {
+            Self::Groth16 { .. } => {
+                self.verify(proof, public)?;
+                Ok(ProofCheck::ByClient)
+            }
+            // A receipt that does not say that the proof was verified is none.
+            Self::Sp1 => Ok(ProofCheck::ByEnclaveOnly),
         }
     }
 
@@ -54,6 +92,10 @@ impl Verifier {
                     .and_then(|proof| key.verify(&public?, &proof))
                     .map_err(|error| Error::Proof(error.to_string()))
             }
+            Self::Sp1 => Err(Error::Program {
+                code: Code::ModeUnavailable,
+                what: "this client links no verifier for SP1 proofs: use SP1's own SDK".into(),
+            }),
         }
     }
 }

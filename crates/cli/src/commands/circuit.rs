@@ -112,7 +112,7 @@ fn facts(program: &Program, files: &CircuitFiles) -> Facts {
     Facts {
         name: None,
         system: soundproof::GROTH16,
-        public_signals: program.public_count(),
+        public_signals: program.public_count().unwrap_or_default(),
         parts: program
             .parts()
             .map(|(role, digest, bytes)| Part {

@@ -187,12 +187,10 @@ fn proof(args: &Proof, output: Output) -> Result<(), Failure> {
     // Verification needs no proving key.
     let program = Program::keys(Vec::new(), vkey)?;
     program.verify(&proof, &public)?;
+    let signals = program.public_count().unwrap_or_default();
     output.result(
-        &serde_json::json!({ "verified": true, "public_signals": program.public_count() }),
-        format!(
-            "the proof verifies; it has {} public signals",
-            program.public_count()
-        ),
+        &serde_json::json!({ "verified": true, "public_signals": signals }),
+        format!("the proof verifies; it has {signals} public signals"),
     );
     Ok(())
 }

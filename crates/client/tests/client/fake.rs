@@ -48,6 +48,9 @@ pub(crate) const VKEY: &[u8] = include_bytes!("../../../proofs/testdata/verifica
 pub(crate) const PROOF: &[u8] = include_bytes!("../../../proofs/testdata/proof.json");
 pub(crate) const PUBLIC: &[u8] = include_bytes!("../../../proofs/testdata/public.json");
 
+/// SP1's `vk.hash_bytes()` of the one program that is proved here.
+pub(crate) const VK_HASH: [u8; 32] = [0x5a; 32];
+
 /// One way to misbehave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Twist {
@@ -92,6 +95,9 @@ pub(crate) enum Twist {
     ReceiptOfUnlistedProver,
     ReceiptNotAppraised,
     ReceiptWithoutSandbox,
+    ReceiptWithoutKey,
+    ReceiptOfOtherKey,
+    ReceiptWithKey,
     OtherPublicValues,
 }
 
@@ -186,10 +192,11 @@ fn rng() -> UnwrapErr<getrandom::SysRng> {
 impl Fake {
     pub(crate) fn new() -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let prover = Digest::of(b"the prover's executable");
         let measured = Measured {
             soundproofd: Digest::of(b"the keeper's executable"),
-            provers: vec![prover],
+            provers: ["groth16", "sp1"]
+                .map(|s| Digest::of(s.as_bytes()))
+                .to_vec(),
         };
         let platform = SoftwarePlatform::open_or_create(
             dir.path(),
@@ -202,11 +209,13 @@ impl Fake {
             platform,
             trust: TrustConfiguration {
                 version: PROTOCOL_VERSION,
-                provers: vec![ProverIdentity {
-                    system: "groth16".into(),
-                    executable: prover,
-                    version: "0".into(),
-                }],
+                provers: ["groth16", "sp1"]
+                    .map(|system| ProverIdentity {
+                        system: system.into(),
+                        executable: Digest::of(system.as_bytes()),
+                        version: "0".into(),
+                    })
+                    .to_vec(),
                 sandbox: vec!["seccomp".into()],
                 delegation: None,
                 durable_scope: None,
@@ -505,12 +514,13 @@ impl Fake {
             sealed_input: hasher.finish(),
             commitment: job.header.commitment,
             prover_version: "0".into(),
-            prover_executable: self.trust.provers[0].executable,
+            prover_executable: Digest::of(job.description.system.as_bytes()),
             verified: true,
             client_appraised: true,
             holders: vec![holder.clone()],
             claimed_start_ms: soundproof::now_ms(),
             claimed_end_ms: soundproof::now_ms(),
+            verifying_key: (job.description.system == "sp1").then(|| VK_HASH.to_vec().into()),
         };
         match twist {
             Twist::ReceiptOfOtherJob => receipt.job = JobId::new(1, [1; 10]),
@@ -524,6 +534,10 @@ impl Fake {
             Twist::ReceiptOfTwoEnclaves => receipt.holders.push(holder),
             Twist::ReceiptOfUnlistedProver => receipt.prover_executable = other,
             Twist::ReceiptNotAppraised => receipt.client_appraised = false,
+            Twist::ReceiptWithoutKey => receipt.verifying_key = None,
+            Twist::ReceiptOfOtherKey | Twist::ReceiptWithKey => {
+                receipt.verifying_key = Some(vec![9; 32].into());
+            }
             Twist::ReceiptWithoutSandbox => receipt.holders[0].integrity_end.clear(),
             _ => {}
         }
@@ -648,6 +662,22 @@ async fn handle(State(fake): State<Arc<Fake>>, request: Request) -> Response {
     let path = path.split('?').next().unwrap().to_owned();
     let steps: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match (head.method.as_str(), steps.as_slice()) {
+        ("GET", ["v1", "info"]) => json(
+            StatusCode::OK,
+            &serde_json::json!({
+                "version": "0.1.0",
+                "protocol": 1,
+                "instance": InstanceId([9; 16]).to_string(),
+                "modes": [
+                    {"system": "groth16", "name": "groth16", "hides": true,
+                        "unavailable": null, "memory_bytes": 0},
+                    {"system": "sp1", "name": "plonk", "hides": true,
+                        "unavailable": "no circuit files", "memory_bytes": 0},
+                ],
+                "refuse_not_hiding": true,
+                "a key of a later version": [],
+            }),
+        ),
         ("POST", ["v1", "sessions"]) => {
             if fake.due(|m| &mut m.sessions_full) {
                 return problem(Code::SessionsFull);

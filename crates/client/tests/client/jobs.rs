@@ -21,11 +21,14 @@ const SMALL_PARTS: JobOptions = JobOptions {
         memory_bytes: 0,
         time_ms: 0,
         cycles: 0,
+        gas: 0,
     },
     start_within: std::time::Duration::from_secs(60),
     padding: soundproof::Padding::Padme,
     part_chunks: 2,
     parts_in_flight: 2,
+    acknowledges_not_hiding: false,
+    job_id: None,
 };
 
 fn file(mib: usize) -> (tempfile::NamedTempFile, Vec<u8>) {

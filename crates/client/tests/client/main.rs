@@ -5,6 +5,7 @@ mod appraisal;
 mod fake;
 mod jobs;
 mod outcome;
+mod sp1;
 mod tls;
 
 use fake::{Fake, VKEY};

@@ -6,7 +6,7 @@ use crate::{
     program,
 };
 use soundproof::{
-    Beside, Error, Policy, claimed_end_ms,
+    Beside, Error, Policy, ProofCheck, claimed_end_ms,
     protocol::{error::Code, receipt::Bundle},
     verify_bundle,
 };
@@ -35,6 +35,7 @@ async fn an_outcome_that_is_not_all_right_is_refused() {
         (Twist::ReceiptOfUnlistedProver, Code::ReceiptInvalid),
         (Twist::ReceiptNotAppraised, Code::ReceiptInvalid),
         (Twist::ReceiptWithoutSandbox, Code::ReceiptInvalid),
+        (Twist::ReceiptWithKey, Code::ReceiptInvalid),
         (Twist::OtherPublicValues, Code::ProofRejected),
         (Twist::Failed, Code::ConstraintFailed),
     ];
@@ -56,6 +57,7 @@ async fn a_good_outcome_comes_with_a_bundle_that_anybody_can_check() {
     let proven = client.prove(&program(), b"{}".to_vec()).await.unwrap();
     assert_eq!(proven.proof, PROOF);
     assert_eq!(proven.public_values, PUBLIC);
+    assert_eq!(proven.proof_verified, ProofCheck::ByClient);
     assert_eq!(proven.phase("prove").as_micros(), 1234);
     assert!(proven.resubmissions.is_empty());
 
