@@ -6,18 +6,19 @@
 use crate::{
     guests,
     shell::{self, Failure, Result},
-    test, wasm,
+    sp1, test, wasm,
 };
 
 type Step = (&'static str, fn() -> Result);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", format),
     ("dependencies", deny),
     ("clippy", clippy),
     ("documentation", documentation),
     ("wasm", wasm::run_where_possible),
     ("guests", guests::check),
+    ("SP1: clippy", || sp1::clippy(sp1::Level::own())),
     // Last, so that its line `N passed, N failed` is what ends the log.
     ("tests and golden files", golden),
 ];
@@ -29,11 +30,15 @@ pub(crate) fn run() -> Result {
     Ok(())
 }
 
+/// `guests::check` sees to the guests.
 fn format() -> Result {
-    shell::run(
-        "cargo fmt --check",
-        shell::cargo().args(["fmt", "--all", "--check"]),
-    )
+    for workspace in [".", "provers/sp1"] {
+        let mut cargo = shell::cargo();
+        cargo.current_dir(shell::root().join(workspace));
+        let cargo = cargo.args(["fmt", "--all", "--check"]);
+        shell::run(&format!("cargo fmt --check: {workspace}"), cargo)?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result {
@@ -70,9 +75,14 @@ pub(crate) fn deny() -> Result {
         ));
     }
     let check = |what: &[&str]| {
-        let mut cargo = shell::cargo();
-        cargo.args(["deny", "--locked", "--log-level", "error", "check"]);
-        shell::run("cargo deny", cargo.args(what))
+        for (workspace, config) in TREES {
+            let mut cargo = shell::cargo();
+            cargo.args(["deny", "--locked", "--log-level", "error"]);
+            cargo.args(["--manifest-path", &format!("{workspace}/Cargo.toml")]);
+            cargo.args(["--config", config, "check"]);
+            shell::run(&format!("cargo deny: {workspace}"), cargo.args(what))?;
+        }
+        Ok(())
     };
     check(&["bans", "licenses", "sources"])?;
     let mut fetch = shell::cargo();
@@ -85,6 +95,13 @@ pub(crate) fn deny() -> Result {
         }
     }
 }
+
+/// Workspaces, and what may be in their trees.
+const TREES: [(&str, &str); 3] = [
+    (".", "deny.toml"),
+    ("provers/sp1", "provers/sp1/deny.toml"),
+    ("guests", "deny.toml"),
+];
 
 /// All tests; none may have changed a file of the checkout: one that rewrites a
 /// golden file instead of failing shows here.

@@ -48,11 +48,14 @@ pub(crate) fn run(options: &Options) -> Result {
 /// Runs all whose name contains `filter`.
 pub(crate) fn all(filter: &str, sp1_full: bool) -> Result<Tally> {
     prepare()?;
+    let filters = Some(filter).filter(|filter| !filter.is_empty());
     let mut cargo = cargo_test();
-    if !filter.is_empty() {
-        cargo.arg(filter);
-    }
+    cargo.args(filters);
     let mut tally = tally(&mut cargo)?;
+    sp1::build(sp1::Level::own())?;
+    let mut cargo = sp1::cargo(sp1::Level::own(), "test")?;
+    cargo.arg("--no-fail-fast").args(filters);
+    tally.join(self::tally(&mut cargo)?);
     let full: &[Check] = if sp1_full { &sp1::cases::FULL } else { &[] };
     for &(name, check) in CHECKS.iter().chain(&sp1::cases::QUICK).chain(full) {
         if !name.contains(filter) {
@@ -115,6 +118,12 @@ fn tally(cargo: &mut Command) -> Result<Tally> {
 }
 
 impl Tally {
+    fn join(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
     /// Reads `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some(counts) = line.strip_prefix("test result: ") else {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 #[derive(Args)]
@@ -79,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result {
 
 /// Builds, which takes seconds when nothing changed.
 pub(crate) fn build(level: Level) -> Result<Built> {
-    let folder = cache()?.join(format!("sp1-{}", level.name()));
+    let folder = folder(level)?;
     if !folder.join("CACHEDIR.TAG").exists() {
         eprintln!(
             "== SP1 is built for {}, once: 10 to 15 minutes on two cores, and 6 GB in {}",
@@ -87,33 +88,58 @@ pub(crate) fn build(level: Level) -> Result<Built> {
             folder.display()
         );
     }
-    let host = host()?;
+    let what = format!("SP1's prover and SDK, {}", level.name());
+    shell::run(&what, &mut cargo(level, "build")?)?;
+    let release = folder.join(host()?).join("release");
+    Ok(Built {
+        level,
+        prover: release.join("soundproof-prover-sp1"),
+        sdk_check: release.join("sdk-check"),
+    })
+}
+
+/// A command of cargo's that compiles `provers/sp1`, with what makes every such
+/// command share what the others built.
+pub(crate) fn cargo(level: Level, command: &str) -> Result<Command> {
     let mut cargo = shell::cargo();
     cargo
         .current_dir(shell::root().join("provers/sp1"))
-        .env("CARGO_TARGET_DIR", &folder)
+        .env("CARGO_TARGET_DIR", folder(level)?)
+        .arg(command)
         // With a target that is named, flags are not for build scripts.
-        .args(["build", "--release", "--locked", "--workspace", "--target"])
-        .arg(&host)
+        .args(["--release", "--locked", "--workspace", "--target"])
+        .arg(host()?)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS");
     if level != Level::Generic {
         cargo.env("RUSTFLAGS", format!("-C target-cpu={}", level.name()));
     }
     protoc(&mut cargo)?;
-    let what = format!("SP1's prover and SDK, {}", level.name());
-    shell::run(&what, &mut cargo)?;
-    let file = |name| folder.join(&host).join("release").join(name);
-    Ok(Built {
-        level,
-        prover: file("soundproof-prover-sp1"),
-        sdk_check: file("sdk-check"),
-    })
+    Ok(cargo)
+}
+
+/// Lints what is ours in it. `cargo clippy` would compile all of SP1 once more,
+/// to check it; clippy as the compiler of the workspace's own crates takes SP1
+/// from the build.
+pub(crate) fn clippy(level: Level) -> Result {
+    build(level)?;
+    let mut cargo = cargo(level, "build")?;
+    cargo
+        .args(["--all-targets"])
+        .env("RUSTC_WORKSPACE_WRAPPER", "clippy-driver")
+        // As `cargo clippy -- -D warnings` hands it on.
+        .env(
+            "CLIPPY_ARGS",
+            "-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__",
+        );
+    shell::run("clippy: provers/sp1", &mut cargo)?;
+    // Executables are the compiler's again, not clippy's.
+    build(level).map(drop)
 }
 
 /// SP1 generates code with `protoc`: the caller's, or the one that comes with
 /// a crate.
-fn protoc(cargo: &mut std::process::Command) -> Result {
+fn protoc(cargo: &mut Command) -> Result {
     if env::var_os("PROTOC").is_some() {
         return Ok(());
     }
@@ -129,15 +155,17 @@ fn protoc(cargo: &mut std::process::Command) -> Result {
     Ok(())
 }
 
-/// As `.ci/run` has it.
-fn cache() -> Result<PathBuf> {
+/// The target folder of a level, in the user's cache as `.ci/run` has it.
+fn folder(level: Level) -> Result<PathBuf> {
     let folder = |name: &str| env::var_os(name).filter(|value| Path::new(value).is_absolute());
     let cache = match (folder("XDG_CACHE_HOME"), folder("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),
         (None, Some(home)) => Path::new(&home).join(".cache"),
         (None, None) => return Err(Failure::new("neither XDG_CACHE_HOME nor HOME is set")),
     };
-    Ok(cache.join("soundproof"))
+    Ok(cache
+        .join("soundproof")
+        .join(format!("sp1-{}", level.name())))
 }
 
 /// The target that rustc compiles for unasked.

@@ -24,7 +24,7 @@ mod recorder;
 pub(crate) mod server;
 mod survival;
 
-pub(crate) use build::{Built, Level, build};
+pub(crate) use build::{Built, Level, build, cargo, clippy};
 
 use crate::shell::{self, Failure, Result};
 use clap::Subcommand;
