@@ -249,15 +249,18 @@ fn descendants(root: u32) -> Vec<Process> {
     found
 }
 
-/// By its name, of which Linux keeps 15 bytes, and by whose child it is.
+/// By its name and by whose child it is. The keeper runs provers from memory
+/// files: Linux names such a process by a descriptor's number.
 fn role(name: &str, above: Option<Role>) -> Option<Role> {
-    match above {
-        None if name == "soundproofd" => Some(Role::Keeper),
-        Some(Role::Keeper) if name == "soundproofd" => Some(Role::Gateway),
-        _ if name.starts_with("soundproof-prov") => Some(Role::Prover),
-        Some(Role::Prover | Role::Sdk | Role::Runner) => Some(Role::Runner),
-        _ if name == "soundproof" => Some(Role::Connect),
-        _ if name == "sdk-check" => Some(Role::Sdk),
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    match (above, name) {
+        (None, "soundproofd") => Some(Role::Keeper),
+        (Some(Role::Keeper), "soundproofd") => Some(Role::Gateway),
+        (Some(Role::Keeper), _) => Some(Role::Prover),
+        (Some(Role::Prover), _) if number => Some(Role::Prover),
+        (Some(Role::Prover | Role::Sdk | Role::Runner), _) => Some(Role::Runner),
+        (_, "soundproof") => Some(Role::Connect),
+        (_, "sdk-check") => Some(Role::Sdk),
         _ => None,
     }
 }
@@ -320,7 +323,8 @@ mod tests {
         let keeper = role("soundproofd", None);
         assert_eq!(keeper, Some(Role::Keeper));
         assert_eq!(role("soundproofd", keeper), Some(Role::Gateway));
-        assert_eq!(role("soundproof-prov", keeper), Some(Role::Prover));
+        assert_eq!(role("9", keeper), Some(Role::Prover));
+        assert_eq!(role("9", Some(Role::Prover)), Some(Role::Prover));
         assert_eq!(role("anything", Some(Role::Prover)), Some(Role::Runner));
         assert_eq!(role("soundproof", None), Some(Role::Connect));
         assert_eq!(role("sdk-check", Some(Role::Connect)), Some(Role::Sdk));
