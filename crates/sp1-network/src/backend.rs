@@ -5,8 +5,9 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
+use minicbor::{Decode, Encode};
 use soundproof_protocol::error::Code;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use zeroize::Zeroizing;
 
 /// Kinds of proof, with the SDK's numbers.
@@ -210,7 +211,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Submits a job and returns once it is accepted for good. `elf` is the
     /// ELF itself; `stdin` is the upload as it came: bincode of `SP1Stdin`, or
-    /// zstd of that, or anything else, for the prover to refuse.
+    /// zstd of that, or anything else, for the prover to refuse. Where the
+    /// future is dropped before it returns (the request was cancelled), the
+    /// job, if it came to be, is the backend's to stop.
     ///
     /// # Errors
     /// See [`BackendError`].
@@ -263,8 +266,9 @@ impl Kind {
 }
 
 /// Names bytes in the [`Stash`]: random, never sent anywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StashId(pub [u8; 32]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[cbor(transparent)]
+pub struct StashId(#[cbor(n(0), with = "minicbor::bytes")] pub [u8; 32]);
 
 /// Bytes on their way in. An error is whatever broke the upload.
 pub type Incoming<'a> = BoxStream<'a, Result<Bytes, IncomingError>>;
@@ -340,6 +344,16 @@ pub trait Stash: Send + Sync + 'static {
     /// # Errors
     /// `Failed`.
     async fn delete(&self, id: StashId) -> Result<(), StashError>;
+
+    /// Deletes everything that is not named: what a crash left behind. Called
+    /// once, at the start. Does nothing by default, which is right for a
+    /// stash that starts empty.
+    ///
+    /// # Errors
+    /// `Failed`.
+    async fn keep_only(&self, _ids: &HashSet<StashId>) -> Result<(), StashError> {
+        Ok(())
+    }
 }
 
 /// The journal did not do it; the text goes to the log.

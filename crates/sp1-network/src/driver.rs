@@ -1,0 +1,300 @@
+//! What happens to a request once it was taken: submitted, waited for, its
+//! proof kept; or stopped. One task for each, begun again after a restart
+//! from wherever the journal says it was.
+
+use crate::{
+    backend::{Ended, Kind, Mode, ProofJob, Secret, StashError, StashId, Token, incoming_of},
+    ending,
+    network::{Inner, Network},
+    records::{Done, End, Id, ProgramKey},
+};
+use futures_util::FutureExt as _;
+use soundproof_protocol::error::Code;
+use std::{panic::AssertUnwindSafe, time::Duration};
+use tokio::time::{sleep, timeout};
+
+/// How long a cancellation may take before the request ends without it.
+const CANCEL_TIME: Duration = Duration::from_secs(5);
+/// Bytes of a failure's text at most.
+const MAX_TEXT: usize = 1024;
+
+/// Nothing is decided: the same once more, after a pause.
+struct Again;
+
+impl Network {
+    /// Begins to drive a request.
+    pub(crate) fn spawn_driver(&self, id: Id) {
+        let network = self.clone();
+        self.0.tasks.spawn(async move { network.drive(id).await });
+    }
+
+    async fn drive(&self, id: Id) {
+        let inner = &self.0;
+        let stop = match inner.lock().requests.get(&id) {
+            Some(request) => request.stop.clone(),
+            None => return,
+        };
+        let proving = AssertUnwindSafe(inner.prove(&id)).catch_unwind();
+        let end = tokio::select! {
+            biased;
+            () = inner.stopping.cancelled() => return,
+            () = stop.cancelled() => inner.abandon(&id).await,
+            end = proving => end.unwrap_or_else(|_| failure(Code::Internal, "")),
+        };
+        inner.finish(&id, end).await;
+    }
+
+    /// A proof is not in the stash although it was: it is waited for anew.
+    pub(crate) fn reopen(&self, id: Id) {
+        {
+            let mut state = self.0.lock();
+            let Some(request) = state.requests.get_mut(&id) else {
+                return;
+            };
+            if request.record.token.is_none() || request.record.end.is_none() {
+                return;
+            }
+            request.record.end = None;
+            request.ended.send_replace(false);
+        }
+        self.spawn_driver(id);
+    }
+}
+
+impl Inner {
+    /// From wherever it stands to its end.
+    async fn prove(&self, id: &Id) -> End {
+        let first = self.config.times.retry.max(1);
+        let mut pause = first;
+        loop {
+            match self.attempt(id).await {
+                Ok(end) => return end,
+                Err(Again) => {
+                    sleep(Duration::from_millis(pause)).await;
+                    pause = (pause * 2).min(first * 64);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, id: &Id) -> Result<End, Again> {
+        let token = match self.token(id) {
+            Some(token) => token,
+            None => match self.submit(id).await? {
+                Ok(token) => token,
+                Err(end) => return self.renew(id, end).await,
+            },
+        };
+        match self.backend.wait(&token).await {
+            Ok(Ended::Proved { proof }) => self.keep(proof).await,
+            Ok(Ended::Failed { code, text }) => self.renew(id, failure(code, &text)).await,
+            Err(error) if error.passing => Err(Again),
+            Err(error) => self.renew(id, failure(error.code, &error.text)).await,
+        }
+    }
+
+    fn token(&self, id: &Id) -> Option<Token> {
+        self.lock().requests.get(id)?.record.token.clone()
+    }
+
+    /// Submits it with its program and its input, and notes the token.
+    async fn submit(&self, id: &Id) -> Result<Result<Token, End>, Again> {
+        let Ok(_turn) = self.submits.acquire().await else {
+            return Err(Again);
+        };
+        let Some((job, elf, stdin)) = self.job(id) else {
+            let text = "The program is not registered any more.";
+            return Ok(Err(failure(Code::ProgramMismatch, text)));
+        };
+        let elf = match self.stash.get(elf).await {
+            Ok(elf) => elf.into_bytes(),
+            Err(error) => return gone(error),
+        };
+        let stdin = match self.stash.get(stdin).await {
+            Ok(stdin) => stdin,
+            Err(error) => return gone(error),
+        };
+        match self.backend.submit(&job, elf, stdin).await {
+            Ok(token) => {
+                if let Some(request) = self.lock().requests.get_mut(id) {
+                    request.record.token = Some(token.clone());
+                }
+                // If it is not written, a restart submits the same job again,
+                // and the backend finds it.
+                let _ = self.persist(id).await;
+                Ok(Ok(token))
+            }
+            Err(error) if error.passing => Err(Again),
+            Err(error) => Ok(Err(failure(error.code, &error.text))),
+        }
+    }
+
+    /// What to submit: the job, its program, its input.
+    fn job(&self, id: &Id) -> Option<(ProofJob, StashId, StashId)> {
+        let state = self.lock();
+        let request = state.requests.get(id)?;
+        let program = state.programs.get(&request.program())?;
+        let limits = &self.config.limits;
+        let job = ProofJob {
+            request_id: *id,
+            attempt: request.record.attempt,
+            vk_hash: request.body.vk_hash,
+            mode: Mode::from_wire(request.body.mode)?,
+            cycle_limit: request.body.cycle_limit.min(limits.cycles),
+            gas_limit: request.body.gas_limit.min(limits.gas),
+            deadline_ms: request.record.deadline_ms,
+        };
+        Some((job, program.elf.stash, request.record.stdin))
+    }
+
+    /// An end without a proof: submitted again if that can help, for as often
+    /// as is allowed.
+    async fn renew(&self, id: &Id, end: End) -> Result<End, Again> {
+        let End::Failed(code, _) = &end else {
+            return Ok(end);
+        };
+        let old = {
+            let mut state = self.lock();
+            match state.requests.get_mut(id) {
+                Some(request)
+                    if ending::worth_another_try(*code)
+                        && request.record.attempt < self.config.limits.resubmits =>
+                {
+                    request.record.attempt += 1;
+                    request.record.token.take()
+                }
+                _ => return Ok(end),
+            }
+        };
+        tracing::warn!(%code, "a request is submitted again");
+        let _ = self.persist(id).await;
+        if let Some(token) = old {
+            let _ = self.backend.forget(&token).await;
+        }
+        Err(Again)
+    }
+
+    /// Puts a proof where it can be had.
+    async fn keep(&self, proof: Secret) -> Result<End, Again> {
+        let stash = self.random().map(StashId).map_err(|_| Again)?;
+        let len = proof.len() as u64;
+        let source = incoming_of(proof.into_bytes());
+        match self.stash.put(stash, Kind::Proof, source, len).await {
+            Ok(len) => Ok(End::Proved(Done { stash, len })),
+            Err(error) => {
+                tracing::error!(%error, "a proof cannot be kept yet");
+                Err(Again)
+            }
+        }
+    }
+
+    /// Stops it, because its owner says so or its time is up.
+    async fn abandon(&self, id: &Id) -> End {
+        if let Some(token) = self.token(id) {
+            let cancelled = timeout(CANCEL_TIME, self.backend.cancel(&token)).await;
+            if !matches!(cancelled, Ok(Ok(()))) {
+                tracing::warn!("a request that ended could not be stopped at the backend");
+            }
+        }
+        let cancelled = self
+            .lock()
+            .requests
+            .get(id)
+            .is_some_and(|request| request.record.cancelled);
+        failure(
+            if cancelled {
+                Code::Cancelled
+            } else {
+                Code::DeadlinePassed
+            },
+            "",
+        )
+    }
+
+    /// Makes an end the request's: written first, then told.
+    async fn finish(&self, id: &Id, end: End) {
+        let ending = match self.set_end(id, end) {
+            Ok(ending) => ending,
+            Err(End::Proved(done)) => return self.unstash(done.stash).await,
+            Err(End::Failed(..)) => return,
+        };
+        // If it is not written, a restart finds it as it was and ends it anew.
+        let _ = self.persist(id).await;
+        if let Some(request) = self.lock().requests.get(id) {
+            request.ended.send_replace(true);
+        }
+        match ending.failed {
+            None => self.program_proven(&ending.program).await,
+            Some(Code::ProgramMismatch) => self.delete_program(&ending.program).await,
+            Some(_) => {}
+        }
+        self.delete_artifact(&ending.artifact).await;
+        if let Some(token) = ending.token {
+            let _ = self.backend.forget(&token).await;
+        }
+    }
+
+    /// Gives the end back if the request was forgotten meanwhile.
+    fn set_end(&self, id: &Id, end: End) -> Result<Ending, End> {
+        let now = self.clock.now_ms();
+        let mut state = self.lock();
+        let Some(request) = state.requests.get_mut(id) else {
+            return Err(end);
+        };
+        let end = match end {
+            End::Failed(Code::TimeLimit, _) if now >= request.record.deadline_ms => {
+                failure(Code::DeadlinePassed, "")
+            }
+            end => end,
+        };
+        let failed = match &end {
+            End::Failed(code, _) => Some(*code),
+            End::Proved(_) => None,
+        };
+        // A cancellation that came too late did nothing.
+        request.record.cancelled &= failed.is_some();
+        request.record.end = Some(end);
+        request.record.updated_ms = now;
+        Ok(Ending {
+            failed,
+            program: request.program(),
+            artifact: request.record.artifact,
+            // What was proved stays with the backend until it is forgotten
+            // here, so that a volatile stash can be filled again.
+            token: failed.and_then(|_| request.record.token.take()),
+        })
+    }
+}
+
+/// What an end leaves to be tidied.
+struct Ending {
+    failed: Option<Code>,
+    program: ProgramKey,
+    artifact: Id,
+    token: Option<Token>,
+}
+
+fn failure(code: Code, text: &str) -> End {
+    let text = if text.is_empty() { code.title() } else { text };
+    let cut = (0..=MAX_TEXT.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    End::Failed(
+        code,
+        text.get(..cut.unwrap_or(0)).unwrap_or_default().to_owned(),
+    )
+}
+
+fn gone(error: StashError) -> Result<Result<Token, End>, Again> {
+    match error {
+        StashError::Missing => Ok(Err(End::Failed(
+            Code::OutcomeGone,
+            "The input or the program was lost with the server's memory: send the request again."
+                .to_owned(),
+        ))),
+        error => {
+            tracing::error!(%error, "the stash failed");
+            Err(Again)
+        }
+    }
+}
