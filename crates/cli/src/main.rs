@@ -13,6 +13,7 @@ mod failure;
 mod files;
 mod output;
 mod report;
+mod sp1;
 
 use clap::Parser as _;
 use commands::Cli;

@@ -75,7 +75,7 @@ impl Phases {
     }
 }
 
-/// The three files of a proof.
+/// The three files of a proof: named after their formats.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Files {
     pub(crate) proof: PathBuf,
@@ -84,21 +84,26 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Where they go in `folder`.
-    pub(crate) fn in_folder(folder: &std::path::Path) -> Self {
+    /// Where a proof of this system goes in `folder`.
+    pub(crate) fn in_folder(folder: &std::path::Path, system: &str) -> Self {
+        let (proof, public) = match system {
+            soundproof::SP1 => ("proof.bin", "public_values.bin"),
+            _ => ("proof.json", "public.json"),
+        };
         Self {
-            proof: folder.join("proof.json"),
-            public: folder.join("public.json"),
+            proof: folder.join(proof),
+            public: folder.join(public),
             receipt: folder.join("receipt.bundle"),
         }
     }
 
-    /// Writes them.
+    /// Writes them; a proof that may reveal its input is its owner's only.
     pub(crate) fn write(&self, proven: &Proven) -> Result<(), crate::failure::Failure> {
         if let Some(folder) = self.proof.parent() {
             crate::files::folder(folder)?;
         }
-        crate::files::write(&self.proof, &proven.proof, false)?;
+        let secret = crate::sp1::is_secret(proven);
+        crate::files::write(&self.proof, &proven.proof, secret)?;
         crate::files::write(&self.public, &proven.public_values, false)?;
         crate::files::write(&self.receipt, &proven.bundle_bytes(), false)
     }

@@ -87,12 +87,54 @@ fn every_command_is_there() {
         "--vkey",
         "--input",
         "--wtns",
+        "--sp1",
+        "--stdin",
+        "--mode",
+        "--verifying-key",
+        "--acknowledge-not-hiding",
+        "--cycle-limit",
+        "--gas-limit",
+        "--timeout",
+        "--verifier",
         "--out",
         "--ticket",
         "--detach",
         "--json",
     ] {
         assert!(prove.contains(flag), "prove has no {flag}");
+    }
+}
+
+/// Broken if the command had such a proof made unasked: it says what to add,
+/// before it looks for a server or reads the program.
+#[test]
+fn a_mode_that_does_not_hide_must_be_acknowledged() {
+    let home = home();
+    let policy = home.path().join("policy.toml");
+    std::fs::write(&policy, "").unwrap();
+    for mode in ["core", "compressed"] {
+        let output = soundproof(
+            home.path(),
+            &[
+                "prove",
+                "--url",
+                "http://127.0.0.1:1",
+                "--policy",
+                policy.to_str().unwrap(),
+                "--sp1",
+                "/nowhere/a.elf",
+                "--stdin",
+                "/nowhere/stdin.bin",
+                "--mode",
+                mode,
+                "--json",
+            ],
+        );
+        assert_eq!(output.status.code(), Some(1));
+        let error = &json(&output)["error"];
+        assert_eq!(error["code"], "mode_not_hiding");
+        let remedy = error["remedy"].as_str().unwrap();
+        assert!(remedy.contains("--acknowledge-not-hiding"), "{remedy}");
     }
 }
 
@@ -112,6 +154,28 @@ fn usage_is_exit_code_2() {
             "b",
         ],
         &["prove", "--detach", "--input", "a"],
+        &["prove", "--sp1", "a", "--stdin", "b"],
+        &["prove", "--sp1", "a", "--mode", "core"],
+        &["prove", "--stdin", "b", "--mode", "core"],
+        &["prove", "--sp1", "a", "--stdin", "b", "--mode", "stark"],
+        &[
+            "prove", "--sp1", "a", "--stdin", "b", "--mode", "core", "--input", "c",
+        ],
+        &[
+            "prove", "--sp1", "a", "--stdin", "b", "--mode", "core", "--zkey", "c",
+        ],
+        &[
+            "prove",
+            "--sp1",
+            "a",
+            "--stdin",
+            "b",
+            "--mode",
+            "groth16",
+            "--verifying-key",
+            "5a",
+        ],
+        &["prove", "--input", "c", "--acknowledge-not-hiding"],
         &["prove", "--url", "http://127.0.0.1:1", "--input", "a"],
         &["jobs", "watch"],
         &["jobs", "cancel", "not-an-id"],

@@ -1,6 +1,6 @@
 //! Jobs as the host sees them: list, look, cancel, delete.
 
-use crate::{Client, Error};
+use crate::{Client, Error, error::clean};
 use reqwest::Method;
 use serde::Deserialize;
 use soundproof_protocol::{
@@ -41,7 +41,8 @@ impl<'a> TryFrom<&'a Ticket> for JobAccess<'a> {
     }
 }
 
-/// What a server says of itself. Nobody but its host vouches for it.
+/// What a server says of itself, its texts stripped of control characters.
+/// Nobody but its host vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ServerInfo {
@@ -66,7 +67,14 @@ impl Client {
             let request = transport.request(Method::GET, "v1/info", None)?;
             transport.json("asking what is offered", request).await
         };
-        self.0.retry.run(attempt).await
+        let mut info: ServerInfo = self.0.retry.run(attempt).await?;
+        info.version = clean(&info.version);
+        for ModeOffer { system, mode } in &mut info.modes {
+            *system = clean(system);
+            mode.name = clean(&mode.name);
+            mode.unavailable = mode.unavailable.as_deref().map(clean);
+        }
+        Ok(info)
     }
 
     /// A page of the tenant's jobs, newest first. `cursor` is the page

@@ -251,7 +251,7 @@ impl Args {
         let text = files::read(&daemon.policy, MAX_INPUT)?;
         files::write(&self.out.join("policy.toml"), &text, false)?;
         let client = Client::new(&daemon.url, policy.clone())?;
-        let written = Files::in_folder(&self.out);
+        let written = Files::in_folder(&self.out, soundproof::GROTH16);
         let mut runs = Vec::new();
         for (index, input) in inputs.iter().cycle().take(self.runs as usize).enumerate() {
             // Read before the clock starts, as a caller would have it.

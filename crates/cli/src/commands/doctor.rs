@@ -3,7 +3,10 @@
 
 use crate::{connect::Connect, daemon, failure::Failure, output::Output};
 use serde::Serialize;
-use soundproof::{Client, protocol::error::Code};
+use soundproof::{
+    Client,
+    protocol::{error::Code, mode::ModeOffer},
+};
 
 /// Seconds by which the server's clock may differ before it is worth a word.
 const MAX_SKEW_S: u64 = 120;
@@ -184,7 +187,30 @@ async fn server(checks: &mut Checks, client: &Client) -> bool {
         ),
         Err(error) => checks.error("ready", &error),
     }
+    modes(checks, client).await;
     true
+}
+
+/// What it says that it proves.
+async fn modes(checks: &mut Checks, client: &Client) {
+    let info = match client.info().await {
+        Ok(info) => info,
+        Err(error) => return checks.error("modes", &error),
+    };
+    for ModeOffer { system, mode } in &info.modes {
+        let name = &mode.name;
+        let mut found = match &mode.unavailable {
+            None if !mode.hides && info.refuse_not_hiding => {
+                format!("{system}/{name}: refused by the operator")
+            }
+            None => format!("{system}/{name}: offered"),
+            Some(why) => format!("{system}/{name}: not offered: {why}"),
+        };
+        if !mode.hides {
+            found.push_str("; does not hide its witness");
+        }
+        checks.good("mode", found);
+    }
 }
 
 async fn evidence(checks: &mut Checks, args: &Args, onlooker: &Client) {
@@ -212,6 +238,17 @@ async fn evidence(checks: &mut Checks, args: &Args, onlooker: &Client) {
                 prover.system, prover.version, prover.executable
             ),
         );
+    }
+    if examined.trust.sp1_direct {
+        checks.add(
+            "direct path",
+            Finding::Warn,
+            "on: SP1's own clients may hand this server their inputs in clear; what this client \
+             and `soundproof connect` seal does not pass there",
+            "Never point an SDK at this server itself: use `soundproof connect`.",
+        );
+    } else {
+        checks.good("direct path", "off");
     }
     let client = match args.connect.client() {
         Ok(client) => client,

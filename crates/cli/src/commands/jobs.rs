@@ -163,7 +163,7 @@ async fn fetch(args: &Fetch, output: Output) -> Result<(), Failure> {
     let submitted = client.claim_with(&ticket, vkey.as_deref()).await?;
     let proven = submitted.wait(Observer::new(&observe)).await?;
     bars.done();
-    report(&proven, &args.out, output)
+    report(&proven, &args.out, false, output)
 }
 
 /// A client of the server that is named, or that the ticket names.

@@ -7,12 +7,13 @@ use crate::{
     files,
     output::Output,
     report::{Files, Phases, verdict},
+    sp1::Sp1,
 };
 use clap::ArgGroup;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use soundproof::{
-    Event, Input, JobOptions, Observer, Proven,
+    Event, Input, JobOptions, Observer, ProofCheck, Proven,
     protocol::{description::Limits, error::Code},
 };
 use std::{
@@ -21,19 +22,22 @@ use std::{
 };
 
 #[derive(Debug, clap::Args)]
-#[command(group(ArgGroup::new("secret").required(true).args(["input", "wtns"])))]
+#[command(group(ArgGroup::new("secret").required(true).args(["input", "wtns", "stdin"])))]
 pub(crate) struct Args {
     #[command(flatten)]
     connect: Connect,
     #[command(flatten)]
     circuit: Circuit,
+    #[command(flatten)]
+    sp1: Sp1,
     /// The circuit's input signals, a JSON object; - for stdin
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// A ready-made witness; - for stdin
     #[arg(long, value_name = "FILE")]
     wtns: Option<PathBuf>,
-    /// Folder for proof.json, public.json and receipt.bundle
+    /// Folder for proof.json, public.json and receipt.bundle; for SP1 proof.bin,
+    /// public_values.bin and receipt.bundle
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Write the job's ticket to this file: a secret, with which another
@@ -44,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, requires = "ticket")]
     detach: bool,
     /// Seconds that the job may take [default: what the server allows]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, visible_alias = "timeout", value_name = "SECONDS")]
     time_limit: Option<u64>,
     /// MiB that a process of the job may use [default: likewise]
     #[arg(long, value_name = "MIB")]
@@ -59,6 +63,14 @@ pub(crate) struct Args {
 struct Report {
     job: String,
     verdict: &'static str,
+    system: String,
+    mode: String,
+    /// By whom: `by_client` or `by_enclave_only`.
+    proof_verified: ProofCheck,
+    /// Whether --verifier found it valid too.
+    verified_by_verifier: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifying_key: Option<String>,
     #[serde(flatten)]
     files: Files,
     #[serde(flatten)]
@@ -74,18 +86,21 @@ struct Detached {
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let client = args.connect.client()?;
-    let program = args.circuit.program(args.wtns.is_some())?;
+    let program = match args.sp1.program()? {
+        Some(program) => program,
+        None => args.circuit.program(args.wtns.is_some())?,
+    };
     let input = args.read_input()?;
-    let options = JobOptions {
+    let mut options = JobOptions {
         limits: Limits {
             time_ms: args.time_limit.unwrap_or(0).saturating_mul(1000),
             memory_bytes: args.memory_limit.unwrap_or(0).saturating_mul(1024 * 1024),
-            cycles: 0,
-            gas: 0,
+            ..Limits::default()
         },
         start_within: Duration::from_secs(args.start_within),
         ..JobOptions::default()
     };
+    args.sp1.set(&mut options);
     let bars = Bars::new(output);
     let observe = |event: &Event<'_>| bars.tell(event);
     let observer = Observer::new(&observe);
@@ -116,12 +131,19 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
         }
     };
     bars.done();
-    report(&proven, &args.out, output)
+    let verified = args.sp1.verify(&proven.proof)?;
+    report(&proven, &args.out, verified, output)
 }
 
 /// Writes the files and says what was made; `jobs fetch` does so too.
-pub(super) fn report(proven: &Proven, out: &Path, output: Output) -> Result<(), Failure> {
-    let written = Files::in_folder(out);
+/// `verified`: an outside verifier found the proof valid.
+pub(super) fn report(
+    proven: &Proven,
+    out: &Path,
+    verified: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    let written = Files::in_folder(out, &proven.receipt.system);
     written.write(proven)?;
     let phases = Phases::of(proven);
     let mut text = format!(
@@ -131,6 +153,18 @@ pub(super) fn report(proven: &Proven, out: &Path, output: Output) -> Result<(), 
         written.public.display(),
         written.receipt.display()
     );
+    let verifying_key = proven.receipt.verifying_key.as_ref().map(|key| hex(&key.0));
+    if let Some(key) = &verifying_key {
+        text.push_str(&format!("\nverifying key  {key}"));
+    }
+    text.push_str(match (proven.proof_verified, verified) {
+        (ProofCheck::ByClient, _) => "\nverified by    the enclave, and here\n",
+        (_, true) => "\nverified by    the enclave, and here by --verifier\n",
+        _ => {
+            "\nverified by    the enclave alone, as the receipt says; to verify it here: \
+             --verifier, or SP1's SDK\n"
+        }
+    });
     for (name, ms) in phases.rows() {
         text.push_str(&format!("\n{name:<10} {ms:>10.1} ms"));
     }
@@ -144,6 +178,11 @@ pub(super) fn report(proven: &Proven, out: &Path, output: Output) -> Result<(), 
         &Report {
             job: proven.job.to_string(),
             verdict: verdict(proven),
+            system: proven.receipt.system.clone(),
+            mode: proven.receipt.mode.clone(),
+            proof_verified: proven.proof_verified,
+            verified_by_verifier: verified,
+            verifying_key,
             files: written,
             phases,
             resubmissions: proven
@@ -159,8 +198,12 @@ pub(super) fn report(proven: &Proven, out: &Path, output: Output) -> Result<(), 
 
 impl Args {
     fn read_input(&self) -> Result<Input, Failure> {
-        let Some(path) = self.input.as_ref().or(self.wtns.as_ref()) else {
-            return Err(Failure::usage("no input", "Give --input or --wtns."));
+        let given = [&self.input, &self.wtns, &self.sp1.stdin];
+        let Some(path) = given.into_iter().find_map(Option::as_ref) else {
+            return Err(Failure::usage(
+                "no input",
+                "Give --input or --wtns, or --stdin for an SP1 program.",
+            ));
         };
         if path.as_os_str() == "-" {
             let mut bytes = files::stdin()?;
@@ -174,6 +217,10 @@ impl Args {
         }
         Ok(Input::file(path))
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Progress on a terminal; nothing elsewhere.

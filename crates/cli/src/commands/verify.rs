@@ -6,6 +6,7 @@ use crate::{
     failure::Failure,
     files,
     output::Output,
+    sp1::{self, Key},
 };
 use serde::Serialize;
 use soundproof::{
@@ -84,6 +85,13 @@ pub(crate) struct Receipt {
     /// Newer endorsements to judge by, as `verify evidence --save` keeps them
     #[arg(long, value_name = "FILE")]
     endorsements_of: Option<PathBuf>,
+    /// For SP1: the program's vk.hash_bytes() that the receipt should name
+    #[arg(long, value_name = "HEX", value_parser = sp1::key)]
+    verifying_key: Option<Key>,
+    /// Accept a receipt of a server's direct path too: nobody appraised the
+    /// enclave before the input left its owner
+    #[arg(long)]
+    danger_unappraised: bool,
 }
 
 pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure> {
@@ -226,9 +234,33 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
         proof: proof.as_deref(),
         public_values: public.as_deref(),
         endorsements: endorsements.as_ref(),
+        verifying_key: args.verifying_key.map(|Key(bytes)| bytes),
+        danger_unappraised: args.danger_unappraised,
     };
     let report = verify_bundle(&bundle, &beside, &policy, at)?;
-    let mut lines = vec![report.verdict.to_string(), String::new()];
+    let mut lines = vec![
+        report.verdict.to_string(),
+        String::new(),
+        format!("proof of   {}/{}", report.system, report.mode),
+    ];
+    lines.extend(
+        report
+            .verifying_key
+            .iter()
+            .map(|key| format!("program    verifying key {key}")),
+    );
+    lines.push(format!(
+        "public     values with SHA-256 {}",
+        report.public_values
+    ));
+    lines.push(format!(
+        "appraised  {}",
+        if report.client_appraised {
+            "by the client, before it sealed the input"
+        } else {
+            "by nobody: the input was sealed on arrival, by the server's direct path"
+        }
+    ));
     lines.extend(
         report
             .checked

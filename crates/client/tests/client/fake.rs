@@ -672,7 +672,7 @@ async fn handle(State(fake): State<Arc<Fake>>, request: Request) -> Response {
                     {"system": "groth16", "name": "groth16", "hides": true,
                         "unavailable": null, "memory_bytes": 0},
                     {"system": "sp1", "name": "plonk", "hides": true,
-                        "unavailable": "no circuit files", "memory_bytes": 0},
+                        "unavailable": "no circuit\u{1b}files", "memory_bytes": 0},
                 ],
                 "refuse_not_hiding": true,
                 "a key of a later version": [],
