@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod escape;
+mod folders;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use soundproof_protocol::digest::Digest;
 use soundproof_protocol::error::{Code, Failure};
 use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::child::{
-    self, Abandon, Loader, Prover, Reporter, Stage, StageOutput, Start, Stdio,
+    self, Abandon, Loader, Prover, Reporter, Stage, StageOutput, Start,
 };
 use soundproof_prover::wire::{
     Job, Output, OutputKind, Program, StageInfo, ToKeeper, encode_message,
@@ -25,21 +26,28 @@ use soundproof_prover::wire::{
 use zeroize::Zeroizing;
 
 fn main() -> ExitCode {
-    let name = std::env::args().next().unwrap_or_default();
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    if arguments.next().is_some_and(|first| first == "child") {
+        let mut word = || arguments.next().unwrap_or_default();
+        folders::child(&word(), &word());
+        return ExitCode::SUCCESS;
+    }
     match name.as_str() {
         "probe-silent" => std::thread::sleep(Duration::from_secs(3600)),
         "probe-dies" => {
             eprintln!("this probe dies");
             return ExitCode::FAILURE;
         }
-        "probe-floods" => raw(&[0xff; 4096]),
+        "probe-floods" => raw_to(1, &[0xff; 4096]),
         _ => {}
     }
+    let folder_bytes = if name == "probe-folders" { 32 << 20 } else { 0 };
     let stage = |name: &str, runs_program, part: &str| StageInfo {
         name: name.into(),
         runs_program,
         parts: vec![part.into()],
-        folder_bytes: 0,
+        folder_bytes: if runs_program { folder_bytes } else { 0 },
     };
     let prover = Prover {
         system: "probe".into(),
@@ -102,7 +110,7 @@ impl Stage for Probe {
         let (here, rest) = text.split_once('|').unwrap_or((&text, ""));
         reporter.progress("probing", 500)?;
         let report = match here {
-            "escape" => escape::all(self.start.parent),
+            "escape" => escape::all(self.start.parent, self.start.folder_bytes > 0),
             "threads" => escape::threads(),
             "who" => format!(
                 "pid={} loads={} log={}",
@@ -112,10 +120,10 @@ impl Stage for Probe {
             ),
             "fail" => return Err(Failure::new(Code::ConstraintFailed, "line 7").into()),
             "echo" => String::new(),
-            other => {
+            other => folders::run(other, self.start.parent).unwrap_or_else(|| {
                 misbehave(other);
                 String::new()
-            }
+            }),
         };
         if self.start.stage == "run" {
             // The report rides along; the rest is the next stage's to do.
@@ -163,6 +171,16 @@ fn misbehave(how: &str) {
                 let _ = std::io::stderr().write_all(&line);
             }
         }
+        // What a library prints is not between two messages.
+        "stdout" => {
+            let mut output = std::io::stdout();
+            for _ in 0..160 {
+                let _ = output.write_all(&[0x55; 65536]);
+            }
+            let _ = output.flush();
+            let read = std::io::Read::read(&mut std::io::stdin(), &mut [0; 8]);
+            assert!(matches!(read, Ok(0)), "standard input is at its end");
+        }
         // Protocol: frames that are too long, of no kind, empty; messages that
         // are none; streams that are longer or shorter than they said.
         "oversized" => raw(&[0xff, 0xff, 0xff, 0xff, 1]),
@@ -190,9 +208,19 @@ fn misbehave(how: &str) {
     }
 }
 
+/// To the wire, past what knows its rules.
 fn raw(bytes: &[u8]) {
-    if Stdio.write_all(bytes).is_err() {
-        std::process::exit(0);
+    raw_to(3, bytes);
+}
+
+fn raw_to(descriptor: i32, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        // SAFETY: reads `bytes`, which is valid for its length.
+        let n = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(n) {
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(_) => std::process::exit(0),
+        }
     }
 }
 

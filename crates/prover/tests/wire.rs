@@ -75,6 +75,7 @@ fn to_keeper() -> Vec<ToKeeper> {
         }),
         ToKeeper::Failed(Failure::new(Code::ConstraintFailed, "line 7")),
         ToKeeper::End,
+        ToKeeper::Moved(1234),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Blocking messages and streams over one stream socket.
 
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use zeroize::Zeroizing;
 
@@ -9,20 +10,20 @@ use crate::wire::{
     encode_message,
 };
 
-/// Standard input and output, unbuffered: what passes through them is secret,
-/// and the standard library's buffers are never wiped.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Stdio;
+/// What were standard input and output, one socket, unbuffered: what passes
+/// through it is secret, and the standard library's buffers are never wiped.
+#[derive(Debug)]
+pub struct Stdio(OwnedFd);
 
 impl Read for Stdio {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Ok(rustix::io::read(rustix::stdio::stdin(), buf)?)
+        Ok(rustix::io::read(&self.0, buf)?)
     }
 }
 
 impl Write for Stdio {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(rustix::stdio::stdout(), buf)?)
+        Ok(rustix::io::write(&self.0, buf)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -37,10 +38,28 @@ pub struct Channel<S> {
 }
 
 impl Channel<Stdio> {
-    /// Over standard input and output.
-    #[must_use]
-    pub fn stdio() -> Self {
-        Self::new(Stdio)
+    /// Takes the socket that is standard input and output, for itself alone, as
+    /// descriptor 3. From then on standard input is at its end, and what some
+    /// library prints to standard output goes where standard error goes, instead
+    /// of between two messages; no program that is started inherits the socket.
+    ///
+    /// Whatever else was inherited is closed: to be called first thing in `main`.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn take_stdio() -> io::Result<Self> {
+        crate::sandbox::close_inherited()?;
+        let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+        let (nothing, _) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::stdio::dup2_stdin(nothing)?;
+        rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+        Ok(Self::new(Stdio(socket)))
+    }
+}
+
+impl AsFd for Channel<Stdio> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.0.as_fd()
     }
 }
 

@@ -34,6 +34,7 @@
 mod channel;
 mod serve;
 mod start;
+mod watch;
 
 pub use channel::{Channel, Stdio};
 pub use serve::{Abandon, Loader, Reporter, Stage, StageOutput, serve};

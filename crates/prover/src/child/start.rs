@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Channel, Stage, serve};
+use super::{Channel, Stage, serve, watch};
 use crate::sandbox::{Profile, SandboxError, confine};
 use soundproof_protocol::mode::ModeInfo;
 
@@ -37,6 +37,10 @@ pub struct Start {
     pub threads: u64,
     /// Seconds of processor time.
     pub cpu_seconds: Option<u64>,
+    /// Bytes of folders of its own, `/tmp` and `/dev/shm` together, which are
+    /// among `memory_bytes`; 0: none. Not 0 just where the stage's
+    /// [`StageInfo::folder_bytes`] is not.
+    pub folder_bytes: u64,
 }
 
 /// Why a prover did not start.
@@ -49,6 +53,9 @@ pub enum StartError {
     /// The stage asked for is not one of this executable's.
     #[error("no such stage")]
     Stage,
+    /// The memory of all its processes cannot be watched.
+    #[error("the memory that is used cannot be watched")]
+    Watch(#[source] std::io::Error),
     /// The sandbox does not hold.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
@@ -69,6 +76,9 @@ impl Start {
         ];
         arguments.extend(self.user.map(|user| format!("--user={user}")));
         arguments.extend(self.cpu_seconds.map(|seconds| format!("--cpu={seconds}")));
+        if self.folder_bytes > 0 {
+            arguments.push(format!("--folders={}", self.folder_bytes));
+        }
         arguments
     }
 
@@ -77,8 +87,8 @@ impl Start {
     /// # Errors
     /// [`StartError::Arguments`] for an unknown, malformed, repeated or missing one.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, StartError> {
-        let (mut stage, mut parent, mut memory, mut threads, mut user, mut cpu) =
-            (None, None, None, None, None, None);
+        let (mut stage, mut parent, mut memory, mut threads) = (None, None, None, None);
+        let (mut user, mut cpu, mut folders) = (None, None, None);
         for argument in arguments {
             let (name, value) = argument.split_once('=').ok_or(StartError::Arguments)?;
             match name {
@@ -88,6 +98,7 @@ impl Start {
                 "--threads" => once(&mut threads, value)?,
                 "--user" => once(&mut user, value)?,
                 "--cpu" => once(&mut cpu, value)?,
+                "--folders" => once(&mut folders, value)?,
                 _ => return Err(StartError::Arguments),
             }
         }
@@ -98,7 +109,14 @@ impl Start {
             memory_bytes: memory.ok_or(StartError::Arguments)?,
             threads: threads.ok_or(StartError::Arguments)?,
             cpu_seconds: cpu,
+            folder_bytes: folders.unwrap_or(0),
         })
+    }
+
+    /// Whether a stage's process is given folders just if it needs them.
+    fn fits(&self, stage: Option<&StageInfo>) -> bool {
+        let needs = stage.is_some_and(|stage| stage.folder_bytes > 0);
+        needs == (self.folder_bytes > 0) && self.folder_bytes < self.memory_bytes
     }
 
     fn profile(&self, stage: Option<&StageInfo>) -> Profile {
@@ -109,6 +127,7 @@ impl Start {
             threads: self.threads,
             cpu_seconds: self.cpu_seconds,
             executable_memory: stage.is_some_and(|stage| stage.runs_program),
+            folder_bytes: self.folder_bytes,
         }
     }
 }
@@ -144,9 +163,17 @@ fn run(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> Result<()
         return Err(StartError::Stage);
     }
     let describing = stage.is_none();
-    let sandbox = confine(&start.profile(stage))?;
-
-    let mut channel = Channel::stdio();
+    if !start.fits(stage) {
+        return Err(StartError::Arguments);
+    }
+    let mut channel = Channel::take_stdio().map_err(WireError::Io)?;
+    let sandbox = confine(&start.profile(stage), &mut channel, |channel, process| {
+        // If this is not heard, neither is the other's hello.
+        let _ = channel.send(&ToKeeper::Moved(process));
+    })?;
+    if start.folder_bytes > 0 {
+        watch::start(start.memory_bytes - start.folder_bytes).map_err(StartError::Watch)?;
+    }
     channel.send(&ToKeeper::Hello(Hello {
         protocol: PROTOCOL,
         system: prover.system,
@@ -179,6 +206,7 @@ mod tests {
             memory_bytes: 1 << 40,
             threads: 3,
             cpu_seconds: None,
+            folder_bytes: 0,
         }
     }
 
@@ -189,6 +217,7 @@ mod tests {
             Start {
                 user: None,
                 cpu_seconds: Some(60),
+                folder_bytes: 1 << 30,
                 ..start()
             },
         ] {
@@ -208,6 +237,8 @@ mod tests {
             "--colour=1",
             "--cpu=-1",
             "--cpu=",
+            "--folders=",
+            "--folders=-1",
         ] {
             assert!(with(refused).is_err(), "{refused}");
         }

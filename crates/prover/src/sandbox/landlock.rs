@@ -1,22 +1,37 @@
-//! Landlock with every right handled and none granted.
+//! Landlock with every right handled and none granted; or, for a process with
+//! folders of its own, those that its folders and the C library need.
 
 use std::io;
 
-use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, Scope};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, Scope, make_bitflags, path_beneath_rules,
+};
 
-use super::Layer;
+use super::{Layer, folders};
 
 /// The newest version whose rights are known here. The crate drops what the
 /// running kernel does not know.
 const KNOWN: ABI = ABI::V7;
 
 /// Takes every right that the kernel can take, and says which layers that makes.
-pub(super) fn apply() -> io::Result<Vec<Layer>> {
+pub(super) fn apply(own_folders: bool) -> io::Result<Vec<Layer>> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(KNOWN)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(KNOWN)))
         .and_then(Ruleset::create)
+        .and_then(|ruleset| {
+            if own_folders {
+                ruleset
+                    .add_rules(path_beneath_rules(folders::LIBRARIES, library()))?
+                    .add_rules(path_beneath_rules([folders::PROCESSES], READ))?
+                    .add_rules(path_beneath_rules([folders::TEMPORARY], temporary()))?
+                    .add_rules(path_beneath_rules([folders::SHARED], shared()))
+            } else {
+                Ok(ruleset)
+            }
+        })
         .and_then(|ruleset| ruleset.restrict_self())
         .map_err(io::Error::other)?;
     let LandlockStatus::Available { effective_abi, .. } = status.landlock else {
@@ -35,6 +50,21 @@ pub(super) fn apply() -> io::Result<Vec<Layer>> {
         .collect())
 }
 
+const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+
+fn library() -> BitFlags<AccessFs> {
+    READ | AccessFs::Execute
+}
+
+/// Names of shared memory and semaphores.
+fn shared() -> BitFlags<AccessFs> {
+    READ | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile})
+}
+
+fn temporary() -> BitFlags<AccessFs> {
+    shared() | make_bitflags!(AccessFs::{Execute | MakeDir | RemoveDir})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,7 +79,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
-            let layers = apply().unwrap();
+            let layers = apply(false).unwrap();
             let denied = |e: io::Error| e.kind() == PermissionDenied;
             if layers.contains(&Layer::LandlockFiles) {
                 assert!(File::open("/etc/passwd").is_err_and(denied));

@@ -10,11 +10,17 @@ use minicbor::{Decode, Encode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Layer {
-    /// No file descriptor but 0, 1 and 2.
+    /// No file descriptor was inherited but 0, 1 and 2.
     Descriptors,
     /// No core dump, and no other process of the same user may look inside.
     Dump,
-    /// Landlock: no file may be opened, made or run.
+    /// No folder that anything else can reach or that outlives the process: none
+    /// at all; or, where the stage needs folders, fresh ones in memory, under a
+    /// root and in a process namespace of its own. A process that needs them and
+    /// cannot have them ends.
+    Folders,
+    /// Landlock: no file may be opened, made or run, but in folders of its own
+    /// and, to read and run, in those of the C library.
     LandlockFiles,
     /// Landlock: no TCP port may be bound or connected to.
     LandlockNetwork,
@@ -39,9 +45,10 @@ pub enum Layer {
 
 impl Layer {
     /// All, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Descriptors,
         Self::Dump,
+        Self::Folders,
         Self::LandlockFiles,
         Self::LandlockNetwork,
         Self::LandlockScope,
@@ -60,6 +67,7 @@ impl Layer {
         match self {
             Self::Descriptors => "descriptors",
             Self::Dump => "dump",
+            Self::Folders => "folders",
             Self::LandlockFiles => "landlock-files",
             Self::LandlockNetwork => "landlock-network",
             Self::LandlockScope => "landlock-scope",

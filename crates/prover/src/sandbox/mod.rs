@@ -9,6 +9,7 @@
 //! | namespaces | network interfaces, System V IPC |
 //! | Landlock | opening, making and running files; TCP; signals and abstract sockets across the border |
 //! | seccomp | every system call but those for memory, threads, clocks and the three descriptors |
+//! | folders | every folder of the machine, where some folder is needed; processes that outlive it |
 //! | limits, descriptors, dump, parent-death | exhaustion, inherited sockets, core files, outliving the keeper |
 //!
 //! Nothing here can be undone by the process. What could not be put up is
@@ -16,9 +17,12 @@
 //! supervisor refuses a process that lacks a layer that its configuration
 //! requires.
 //!
-//! There is no private folder: no prover so far needs one, so none may open any
-//! file at all.
+//! Most provers may open no file at all. One that must (SP1's executor is a
+//! program that it writes, starts, and shares memory with by name) has a
+//! [`Profile::folder_bytes`]: it gets folders of its own in memory and may start
+//! programs, confined as it is and dead when it is; or it does not start.
 
+mod folders;
 mod landlock;
 mod level;
 mod limits;
@@ -27,7 +31,9 @@ mod seccomp;
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 
 pub use level::{Layer, SandboxLevel};
@@ -41,7 +47,9 @@ pub struct Profile {
     /// User and group to become, unlike any other process's. Needs root;
     /// without it the process keeps the keeper's user.
     pub user: Option<u32>,
-    /// Bytes of private writable memory, all of it: heap, stacks, data.
+    /// Bytes of private writable memory, all of it: heap, stacks, data. With
+    /// folders, they are among these bytes, and somebody must watch how much the
+    /// processes have together: this bounds only each.
     pub memory_bytes: u64,
     /// Threads, the first included. Enforced only with a user of its own: the
     /// kernel counts by user.
@@ -51,6 +59,8 @@ pub struct Profile {
     /// Whether memory may be made executable (a just-in-time compiler); never
     /// writable and executable at once.
     pub executable_memory: bool,
+    /// Bytes of folders of its own; 0: no folders, no files, no programs.
+    pub folder_bytes: u64,
 }
 
 /// Why a process could not be confined. It must end.
@@ -63,6 +73,18 @@ pub enum SandboxError {
     /// The parent is gone.
     #[error("the parent of this process is gone")]
     Orphan,
+    /// There can be no private folders here, and the stage does not run in others.
+    #[error(
+        "no {what} for a stage that needs private folders: run as root, \
+         or allow unprivileged user namespaces"
+    )]
+    Folders {
+        /// What there is not.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A layer that this system offers could not be put up.
     #[error("layer {} of the sandbox failed", layer.name())]
     Layer {
@@ -85,24 +107,42 @@ impl SandboxError {
 
 /// Confines this process, for good, and says how far that went.
 ///
-/// To be called first thing in `main`, while there is one thread. Afterwards
-/// the process can compute, start threads, and use descriptors 0, 1 and 2.
+/// To be called first thing in `main`, while there is one thread and descriptor
+/// 3, the wire to the keeper, is the last. Afterwards the process can compute,
+/// start threads, and use descriptors 0 to 3.
+///
+/// With [`Profile::folder_bytes`] the process that returns is not the one that
+/// called, but a copy with the same parent: `moved` is called in the caller with
+/// its id, and then the caller ends.
 ///
 /// # Errors
 /// [`SandboxError`]. A layer that this system does not offer is no error, only
-/// absent from the level.
-pub fn confine(profile: &Profile) -> Result<SandboxLevel, SandboxError> {
+/// absent from the level; but for folders, when they are needed.
+pub fn confine<K: AsFd>(
+    profile: &Profile,
+    keeper: &mut K,
+    moved: impl FnOnce(&mut K, u32),
+) -> Result<SandboxLevel, SandboxError> {
     if !single_threaded() {
         return Err(SandboxError::Threads);
     }
     let mut level = SandboxLevel::default();
+    if parent() != Some(profile.parent) {
+        return Err(SandboxError::Orphan);
+    }
 
     limits::descriptors().map_err(SandboxError::layer(Layer::Descriptors))?;
     level.insert(Layer::Descriptors);
 
-    if privileges::namespaces().map_err(SandboxError::layer(Layer::Namespaces))? {
+    let own_folders = profile.folder_bytes > 0;
+    if own_folders {
+        folders::enter(profile.folder_bytes, profile.user, |id| moved(keeper, id))
+            .map_err(|(what, source)| SandboxError::Folders { what, source })?;
+        level.insert(Layer::Namespaces);
+    } else if privileges::namespaces().map_err(SandboxError::layer(Layer::Namespaces))? {
         level.insert(Layer::Namespaces);
     }
+    level.insert(Layer::Folders);
     if let Some(id) = profile.user
         && privileges::become_user(id).map_err(SandboxError::layer(Layer::User))?
     {
@@ -118,13 +158,14 @@ pub fn confine(profile: &Profile) -> Result<SandboxLevel, SandboxError> {
         .map_err(SandboxError::layer(Layer::Dump))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(SandboxError::layer(Layer::ParentDeath))?;
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
-    if parent.and_then(|pid| u32::try_from(pid).ok()) != Some(profile.parent) {
+    // If it died before it could be asked for, nobody holds the other end of the
+    // wire any more. (From another process namespace parents have no id.)
+    if (!own_folders && parent() != Some(profile.parent)) || hung_up(keeper.as_fd()) {
         return Err(SandboxError::Orphan);
     }
     level.insert(Layer::ParentDeath);
 
-    for layer in landlock::apply().map_err(SandboxError::layer(Layer::LandlockFiles))? {
+    for layer in landlock::apply(own_folders).map_err(SandboxError::layer(Layer::LandlockFiles))? {
         level.insert(layer);
     }
 
@@ -133,9 +174,35 @@ pub fn confine(profile: &Profile) -> Result<SandboxLevel, SandboxError> {
     level.insert(Layer::Limits);
     level.insert(Layer::Dump);
 
-    seccomp::apply(profile.executable_memory).map_err(SandboxError::layer(Layer::Seccomp))?;
+    seccomp::apply(profile.executable_memory, own_folders)
+        .map_err(SandboxError::layer(Layer::Seccomp))?;
     level.insert(Layer::Seccomp);
     Ok(level)
+}
+
+fn parent() -> Option<u32> {
+    let parent = rustix::process::getppid()?.as_raw_nonzero().get();
+    parent.try_into().ok()
+}
+
+fn hung_up(wire: BorrowedFd<'_>) -> bool {
+    let now = Timespec::default();
+    let mut polled = [PollFd::new(&wire, PollFlags::RDHUP)];
+    let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::NVAL;
+    let [wire] = match rustix::event::poll(&mut polled, Some(&now)) {
+        Ok(_) => &polled,
+        Err(_) => return true,
+    };
+    wire.revents().intersects(gone)
+}
+
+/// Makes sure that nothing is open beside descriptors 0, 1 and 2. What was, some
+/// value may still own: to be called before there are any.
+///
+/// # Errors
+/// What the system said.
+pub(crate) fn close_inherited() -> io::Result<()> {
+    limits::close_from(3)
 }
 
 /// For processes that hold secrets and are not confined (keeper, gateway): no
@@ -186,6 +253,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wire_that_hung_up() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!hung_up(ours.as_fd()));
+        drop(theirs);
+        assert!(hung_up(ours.as_fd()));
+    }
+
+    #[test]
     fn a_process_with_threads_is_not_confined() {
         // The test harness runs this beside its own main thread. If the check
         // went away, threads that exist already would stay outside.
@@ -196,7 +271,10 @@ mod tests {
             threads: 1,
             cpu_seconds: None,
             executable_memory: false,
+            folder_bytes: 0,
         };
-        assert!(matches!(confine(&profile), Err(SandboxError::Threads)));
+        let (mut keeper, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let result = confine(&profile, &mut keeper, |_, _| {});
+        assert!(matches!(result, Err(SandboxError::Threads)));
     }
 }

@@ -7,6 +7,12 @@
 //! `recvmsg` (descriptors travel in it), `memfd_create`, `execve`, `fork`,
 //! `ptrace`, `process_vm_readv`, `pidfd_*`, `io_uring_*`, `bpf`, `userfaultfd`,
 //! `keyctl`, `mount`, `perf_event_open`, `prctl` but for thread names.
+//!
+//! A process with folders of its own may in addition open, make, map and run
+//! files, start processes, wait for and signal those in its namespace, and do
+//! what tokio needs. What it can reach by a name is another layer's business;
+//! what has no name is not on its list either: no `socket` (but pairs of stream
+//! sockets), `recvmsg`, `memfd_create`, shared memory without a file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +27,7 @@ use seccompiler::{
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Puts up the filter for this thread, and for those that it starts later.
-pub(super) fn apply(executable_memory: bool) -> io::Result<()> {
+pub(super) fn apply(executable_memory: bool, own_folders: bool) -> io::Result<()> {
     // Two filters; the kernel takes the stricter answer. The C library asks for
     // threads by clone3 first, whose flags are in memory where no filter sees
     // them, and falls back to clone only if it hears that there is no clone3.
@@ -31,7 +37,7 @@ pub(super) fn apply(executable_memory: bool) -> io::Result<()> {
         SeccompAction::Allow,
     )?;
     let allowed = filter(
-        allowed(executable_memory)?,
+        allowed(executable_memory, own_folders)?,
         SeccompAction::Allow,
         SeccompAction::Errno(errno(libc::EPERM)),
     )?;
@@ -52,16 +58,18 @@ fn filter(
         .map_err(io::Error::other)
 }
 
-fn allowed(executable_memory: bool) -> io::Result<Rules> {
+fn allowed(executable_memory: bool, own_folders: bool) -> io::Result<Rules> {
     let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
 
     // Private memory only: the limit on memory does not count the shared kind,
-    // nor stacks that grow down. Mapping a file would need a descriptor of one.
-    let private = masked(
-        3,
-        libc::MAP_SHARED | libc::MAP_PRIVATE | libc::MAP_GROWSDOWN,
-        libc::MAP_PRIVATE,
-    )?;
+    // nor stacks that grow down. Mapping a file would need a descriptor of one;
+    // where there can be one, the size of the folders bounds what is shared.
+    let sharing = libc::MAP_SHARED | libc::MAP_PRIVATE | libc::MAP_GROWSDOWN;
+    let mut mappings = vec![masked(3, sharing, libc::MAP_PRIVATE)?];
+    if own_folders {
+        let file = sharing | libc::MAP_ANONYMOUS;
+        mappings.push(masked(3, file, libc::MAP_SHARED)?);
+    }
     // Never executable; or, for a compiler, never writable at the same time.
     let (write, exec) = (libc::PROT_WRITE, libc::PROT_EXEC);
     let protections = if executable_memory {
@@ -71,9 +79,10 @@ fn allowed(executable_memory: bool) -> io::Result<Rules> {
     };
     rules.insert(
         libc::SYS_mmap,
-        protections
+        mappings
             .iter()
-            .map(|p| rule(vec![private.clone(), p.clone()]))
+            .flat_map(|m| protections.iter().map(|p| vec![m.clone(), p.clone()]))
+            .map(rule)
             .collect::<io::Result<_>>()?,
     );
     rules.insert(
@@ -84,7 +93,8 @@ fn allowed(executable_memory: bool) -> io::Result<Rules> {
             .collect::<io::Result<_>>()?,
     );
 
-    // Threads, and nothing else that clone can make.
+    // Threads, and nothing else that clone can make; or processes too, but not
+    // such as are traced, or have another parent or other namespaces.
     let namespaces = libc::CLONE_NEWNS
         | libc::CLONE_NEWCGROUP
         | libc::CLONE_NEWUTS
@@ -96,13 +106,21 @@ fn allowed(executable_memory: bool) -> io::Result<Rules> {
     let other = namespaces | libc::CLONE_PTRACE | libc::CLONE_UNTRACED | libc::CLONE_PARENT;
     rules.insert(
         libc::SYS_clone,
-        vec![rule(vec![masked(0, thread | other, thread)?])?],
+        vec![rule(vec![if own_folders {
+            masked(0, other, 0)?
+        } else {
+            masked(0, thread | other, thread)?
+        }])?],
     );
     rules.insert(libc::SYS_clone3, Vec::new()); // the other filter answers
 
-    // A signal to itself, as abort() sends.
-    let own = u64::from(std::process::id());
-    rules.insert(libc::SYS_tgkill, vec![rule(vec![equals(0, own)?])?]);
+    if own_folders {
+        files_and_processes(&mut rules)?;
+    } else {
+        // A signal to itself, as abort() sends.
+        let own = u64::from(std::process::id());
+        rules.insert(libc::SYS_tgkill, vec![rule(vec![equals(0, own)?])?]);
+    }
     // Reading one's own limits, as the C library does for stack sizes.
     rules.insert(
         libc::SYS_prlimit64,
@@ -113,6 +131,147 @@ fn allowed(executable_memory: bool) -> io::Result<Rules> {
     rules.insert(libc::SYS_prctl, vec![rule(vec![equals(0, set_name)?])?]);
     Ok(rules)
 }
+
+/// What a process with folders may do besides. Signals reach no further than its
+/// process namespace.
+fn files_and_processes(rules: &mut Rules) -> io::Result<()> {
+    rules.extend(WITH_FOLDERS.iter().map(|call| (*call, Vec::new())));
+    let one_of = |argument, values: &[c_int]| -> io::Result<Vec<SeccompRule>> {
+        let bits = |value: c_int| u64::from(value.cast_unsigned());
+        values
+            .iter()
+            .map(|value| rule(vec![equals(argument, bits(*value))?]))
+            .collect()
+    };
+    let duplicates_and_flags = [
+        libc::F_DUPFD,
+        libc::F_DUPFD_CLOEXEC,
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_SETFL,
+    ];
+    rules.insert(libc::SYS_fcntl, one_of(1, &duplicates_and_flags)?);
+    // Flags of a descriptor once more, by other names.
+    let mut requests = Vec::new();
+    for request in [libc::FIOCLEX, libc::FIONCLEX, libc::FIONBIO] {
+        requests.push(rule(vec![equals(1, request & u64::from(u32::MAX))?])?);
+    }
+    rules.insert(libc::SYS_ioctl, requests);
+    // A pair of streams is a pipe: tokio wakes itself with one. Not datagrams,
+    // which could be sent elsewhere.
+    let kind = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let stream = SeccompCmpOp::MaskedEq(u64::from((!kind).cast_unsigned()));
+    rules.insert(
+        libc::SYS_socketpair,
+        vec![rule(vec![
+            equals(0, u64::from(libc::AF_UNIX.cast_unsigned()))?,
+            condition(
+                1,
+                SeccompCmpArgLen::Dword,
+                stream,
+                u64::from(libc::SOCK_STREAM.cast_unsigned()),
+            )?,
+        ])?],
+    );
+    rules.insert(libc::SYS_sendto, vec![rule(vec![pointer_is_null(4)?])?]);
+    Ok(())
+}
+
+/// Allowed with any arguments to a process with folders.
+const WITH_FOLDERS: &[c_long] = &[
+    // Files, by names that mean something in its folders only.
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_fstat,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_getdents64,
+    libc::SYS_lseek,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_msync,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_linkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_umask,
+    // Descriptors that lead to itself and its children.
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_pipe2,
+    libc::SYS_close_range,
+    libc::SYS_recvfrom,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_pselect6,
+    // Programs and processes.
+    libc::SYS_execve,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    libc::SYS_kill,
+    libc::SYS_tgkill,
+    libc::SYS_tkill,
+    libc::SYS_set_tid_address,
+    libc::SYS_getppid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_membarrier,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_arch_prctl,
+    // The same by older names.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lstat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_link,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_dup2,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_pipe,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_select,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
 
 /// Allowed with any arguments.
 const ALWAYS: &[c_long] = &[
@@ -207,7 +366,7 @@ mod tests {
         for executable_memory in [false, true] {
             std::thread::spawn(move || {
                 let denied = |e: io::Error| e.kind() == PermissionDenied;
-                apply(executable_memory).unwrap();
+                apply(executable_memory, false).unwrap();
                 assert!(std::fs::File::open("/etc/passwd").is_err_and(denied));
                 assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(denied));
                 assert!(std::os::unix::net::UnixStream::pair().is_err_and(denied));

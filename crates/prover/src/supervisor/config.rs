@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use soundproof_protocol::description::Limits;
 use soundproof_protocol::digest::Digest;
+use soundproof_protocol::mode::ModeInfo;
 
 use super::SupervisorError;
+use crate::child::Start;
 use crate::sandbox::SandboxLevel;
 use crate::wire::StageInfo;
 
@@ -60,8 +62,12 @@ pub struct ProverConfig {
 pub struct StageConfig {
     /// Jobs at the same time, each in a process of its own.
     pub jobs: usize,
-    /// Bytes of memory of each process.
+    /// Bytes of memory of each process; where it has folders or starts programs,
+    /// of all of that together.
     pub memory_bytes: u64,
+    /// Bytes of the folders of each process, among its memory; none: as many as
+    /// the prover says. Without effect on a stage that needs no folders.
+    pub folder_bytes: Option<u64>,
     /// Time for one job, at most and by default.
     pub time: Duration,
     /// Threads of each process.
@@ -126,6 +132,15 @@ impl ProverConfig {
 
     /// Every job at work in every stage, each using all it may: that must fit.
     pub(super) fn check_stages(&self, stages: &[StageInfo]) -> Result<(), SupervisorError> {
+        let fits = |info: &StageInfo| {
+            let stage = self.stage(&info.name);
+            info.folder_bytes == 0 || (1..stage.memory_bytes).contains(&stage.folders(info))
+        };
+        if !stages.iter().all(fits) {
+            return Err(SupervisorError::Config(
+                "a stage's folders must be smaller than the memory of its processes",
+            ));
+        }
         let sum = stages.iter().try_fold(0u64, |sum, info| {
             let stage = self.stage(&info.name);
             sum.checked_add(
@@ -142,6 +157,22 @@ impl ProverConfig {
         }
     }
 
+    /// The modes, those taken out for which a job has too little memory here.
+    pub(super) fn offer(&self, stages: &[StageInfo], mut modes: Vec<ModeInfo>) -> Vec<ModeInfo> {
+        let given = stages.iter().fold(0u64, |sum, info| {
+            sum.saturating_add(self.stage(&info.name).memory_bytes)
+        });
+        for mode in modes.iter_mut().filter(|mode| mode.offered()) {
+            if mode.memory_bytes > given {
+                let (needs, gives) = (mode.memory_bytes.div_ceil(GIB), given / GIB);
+                mode.unavailable = Some(format!(
+                    "needs {needs} GiB of memory for one job; this server gives {gives} GiB"
+                ));
+            }
+        }
+        modes
+    }
+
     pub(super) fn job_limits(&self) -> JobLimits {
         JobLimits {
             max_input_bytes: self.max_input_bytes,
@@ -156,6 +187,7 @@ impl Default for StageConfig {
         Self {
             jobs: 1,
             memory_bytes: 4 * GIB,
+            folder_bytes: None,
             time: Duration::from_secs(600),
             threads: 64,
             spare: 1,
@@ -166,6 +198,27 @@ impl Default for StageConfig {
 }
 
 impl StageConfig {
+    /// Bytes of folders for a process of this stage.
+    pub(super) fn folders(&self, stage: &StageInfo) -> u64 {
+        match stage.folder_bytes {
+            0 => 0,
+            asked => self.folder_bytes.unwrap_or(asked),
+        }
+    }
+
+    /// What a process is told. Parent and user are the launcher's to say.
+    pub(super) fn start(&self, stage: &str, folder_bytes: u64) -> Start {
+        Start {
+            stage: stage.to_owned(),
+            parent: 0,
+            user: None,
+            memory_bytes: self.memory_bytes,
+            threads: self.threads,
+            cpu_seconds: None,
+            folder_bytes,
+        }
+    }
+
     /// What a job may use here, no more than it asked for.
     pub(super) fn limits(&self, asked: &Limits) -> Limits {
         let least = |asked: u64, most: u64| if asked == 0 { most } else { asked.min(most) };
@@ -187,4 +240,67 @@ pub(super) struct JobLimits {
     pub(super) max_input_bytes: u64,
     pub(super) max_output_bytes: u64,
     pub(super) idle_time: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(name: &str, folder_bytes: u64) -> StageInfo {
+        StageInfo {
+            name: name.into(),
+            runs_program: true,
+            parts: vec!["elf".into()],
+            folder_bytes,
+        }
+    }
+
+    fn mode(name: &str, gib: u64, unavailable: Option<&str>) -> ModeInfo {
+        ModeInfo {
+            memory_bytes: gib * GIB,
+            unavailable: unavailable.map(Into::into),
+            ..ModeInfo::hiding(name)
+        }
+    }
+
+    #[test]
+    fn a_mode_that_needs_more_memory_than_a_job_has_is_not_offered() {
+        let mut config = ProverConfig::new("/prover");
+        config.default_stage.memory_bytes = 4 * GIB;
+        let stages = [stage("a", 0), stage("b", 0)];
+        let modes = vec![
+            mode("small", 8, None),
+            mode("large", 9, None),
+            mode("absent", 9, Some("no wrapper")),
+        ];
+        let said: Vec<_> = config
+            .offer(&stages, modes)
+            .into_iter()
+            .map(|mode| mode.unavailable)
+            .collect();
+        let large = "needs 9 GiB of memory for one job; this server gives 8 GiB";
+        assert_eq!(
+            said,
+            [None, Some(large.to_owned()), Some("no wrapper".to_owned())]
+        );
+    }
+
+    #[test]
+    fn folders_are_part_of_a_stages_memory() {
+        let mut config = ProverConfig::new("/prover");
+        config.default_stage.memory_bytes = 4 * GIB;
+        let check = |config: &ProverConfig, bytes| config.check_stages(&[stage("a", bytes)]);
+        check(&config, 0).unwrap();
+        check(&config, 4 * GIB - 1).unwrap();
+        assert!(check(&config, 4 * GIB).is_err());
+        config.default_stage.folder_bytes = Some(GIB);
+        check(&config, 4 * GIB).unwrap();
+        assert_eq!(config.default_stage.folders(&stage("a", 5)), GIB);
+        assert_eq!(config.default_stage.folders(&stage("a", 0)), 0);
+        for refused in [0, 4 * GIB, u64::MAX] {
+            config.default_stage.folder_bytes = Some(refused);
+            assert!(check(&config, GIB).is_err());
+            check(&config, 0).unwrap();
+        }
+    }
 }

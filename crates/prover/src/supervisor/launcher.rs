@@ -7,20 +7,22 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use super::SupervisorError;
+use super::child::Child;
 use super::config::{ProverConfig, StageConfig};
 use super::executable::Executable;
 use super::process::Process;
-use super::{SupervisorError, link::Link};
 use crate::child::Start;
 use crate::wire::Hello;
 
@@ -40,7 +42,14 @@ pub(super) struct Launcher {
 
 struct Request {
     start: Start,
-    reply: oneshot::Sender<io::Result<(Child, StdStream)>>,
+    reply: oneshot::Sender<io::Result<Started>>,
+}
+
+/// A process that was just started.
+pub(super) struct Started {
+    pub(super) child: Child,
+    pub(super) stderr: pipe::Receiver,
+    pub(super) stream: UnixStream,
 }
 
 impl Launcher {
@@ -75,24 +84,18 @@ impl Launcher {
         self: &Arc<Self>,
         stage: &StageConfig,
     ) -> Result<Hello, SupervisorError> {
-        let stage = StageConfig {
+        let start = Start {
             memory_bytes: DESCRIBE_MEMORY,
-            ..stage.clone()
+            ..stage.start("", 0)
         };
-        let process = self.launch("", &stage, None).await?;
+        let process = self.launch(start).await?;
         Ok(process.hello.clone())
     }
 
-    /// Starts a process for `stage` and waits for its hello. It is a task of its
-    /// own, so that whoever stops waiting leaves no process that nobody reaps.
-    pub(super) async fn launch(
-        self: &Arc<Self>,
-        stage: &str,
-        config: &StageConfig,
-        cpu_seconds: Option<u64>,
-    ) -> Result<Process, SupervisorError> {
-        let (launcher, stage, config) = (self.clone(), stage.to_owned(), config.clone());
-        let launching = async move { launcher.launch_now(&stage, &config, cpu_seconds).await };
+    /// Starts a process and waits for its hello. It is a task of its own, so that whoever stops waiting leaves no process that nobody reaps.
+    pub(super) async fn launch(self: &Arc<Self>, start: Start) -> Result<Process, SupervisorError> {
+        let launcher = self.clone();
+        let launching = async move { launcher.launch_now(start).await };
         match self.tasks.spawn(launching).await {
             Ok(result) => result,
             Err(e) => Err(SupervisorError::Start(e.to_string())),
@@ -104,39 +107,26 @@ impl Launcher {
         &self.tasks
     }
 
-    async fn launch_now(
-        &self,
-        stage: &str,
-        config: &StageConfig,
-        cpu_seconds: Option<u64>,
-    ) -> Result<Process, SupervisorError> {
+    async fn launch_now(&self, start: Start) -> Result<Process, SupervisorError> {
         let user = Users::take(&self.users)
             .ok_or_else(|| SupervisorError::Start("no user id is free".into()))?;
         let start = Start {
-            stage: stage.to_owned(),
             parent: std::process::id(),
             user: user.id(),
-            memory_bytes: config.memory_bytes,
-            threads: config.threads,
-            cpu_seconds,
+            ..start
         };
+        let (stage, folders) = (start.stage.clone(), start.folder_bytes > 0);
         let (reply, answer) = oneshot::channel();
         self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .send(Request { start, reply })
             .map_err(|_| SupervisorError::Start("the launcher is gone".into()))?;
-        let (child, stream) = answer
+        let started = answer
             .await
             .map_err(|_| SupervisorError::Start("the launcher is gone".into()))?
             .map_err(|e| SupervisorError::Start(e.to_string()))?;
-        stream
-            .set_nonblocking(true)
-            .map_err(|e| SupervisorError::Start(e.to_string()))?;
-        let stream =
-            UnixStream::from_std(stream).map_err(|e| SupervisorError::Start(e.to_string()))?;
-        let process =
-            Process::greet(child, Link::new(stream), user, self.hello_time, &self.tasks).await?;
+        let process = Process::greet(started, folders, user, self.hello_time, &self.tasks).await?;
         if process.hello.stage != stage {
             return Err(SupervisorError::Hello(
                 "another stage than it was started for",
@@ -146,23 +136,31 @@ impl Launcher {
     }
 }
 
-fn spawn(executable: &Executable, start: &Start) -> io::Result<(Child, StdStream)> {
+fn spawn(executable: &Executable, start: &Start) -> io::Result<Started> {
     let (ours, theirs) = StdStream::pair()?;
     for end in [&ours, &theirs] {
         // For fewer changes between the two processes; the default does too.
         let _ = rustix::net::sockopt::set_socket_send_buffer_size(end, SOCKET_BUFFER);
     }
     let output: OwnedFd = theirs.try_clone()?.into();
-    let child = Command::new(executable.path())
+    let mut child = Command::new(executable.path())
         .arg0(executable.name())
         .args(start.arguments())
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::from(output))
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
         .spawn()?;
-    Ok((child, ours))
+    let stderr = child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+    let child = Child::adopt(child.id()).inspect_err(|_| {
+        let _ = child.kill().and_then(|()| child.wait());
+    })?;
+    ours.set_nonblocking(true)?;
+    Ok(Started {
+        child,
+        stderr: pipe::Receiver::from_owned_fd(stderr.into())?,
+        stream: UnixStream::from_std(ours)?,
+    })
 }
 
 /// User ids, each for one process at a time.

@@ -17,6 +17,7 @@
 //! Everything that a process says is untrusted: every length has a bound, every
 //! wait a time limit.
 
+mod child;
 mod config;
 mod executable;
 mod job;
@@ -92,7 +93,8 @@ pub struct ProverInfo {
     pub version: String,
     /// SHA-256 of the executable that runs.
     pub executable: Digest,
-    /// Modes in which it can prove.
+    /// Modes in which it can prove. One that needs more memory than a job has here
+    /// is not offered.
     pub modes: Vec<ModeInfo>,
     /// Its stages, in order.
     pub stages: Vec<StageInfo>,
@@ -142,6 +144,7 @@ impl Supervisor {
 
         let hello = launcher.describe(&config.default_stage).await?;
         check_hello(&hello)?;
+        config.check_stages(&hello.stages)?;
         let cache = Arc::new(Cache::new(config.cache_bytes));
         let mut pools = Vec::with_capacity(hello.stages.len());
         let mut sandbox = hello.sandbox.clone();
@@ -160,7 +163,6 @@ impl Supervisor {
             sandbox = sandbox.common(pool.sandbox());
             pools.push(Arc::new(pool));
         }
-        config.check_stages(&hello.stages)?;
         let missing = sandbox.missing(&config.required);
         if !missing.is_empty() {
             return Err(SupervisorError::Sandbox(missing));
@@ -173,7 +175,7 @@ impl Supervisor {
             system: hello.system,
             version: hello.version,
             executable: digest,
-            modes: hello.modes,
+            modes: config.offer(&hello.stages, hello.modes),
             stages: hello.stages,
             sandbox,
         };

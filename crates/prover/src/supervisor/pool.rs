@@ -14,6 +14,7 @@ use super::load::{LoadError, Loader};
 use super::parts::{Cache, PartProvider};
 use super::process::Process;
 use super::{StageStatus, SupervisorError};
+use crate::child::Start;
 use crate::sandbox::SandboxLevel;
 use crate::wire::{Hello, StageInfo};
 
@@ -269,10 +270,12 @@ impl Pool {
                 .saturating_add(1)
                 .saturating_mul(self.config.threads)
         });
-        let process = self
-            .launcher
-            .launch(&self.stage.name, &self.config, cpu)
-            .await?;
+        let folder_bytes = self.config.folders(&self.stage);
+        let start = Start {
+            cpu_seconds: cpu,
+            ..self.config.start(&self.stage.name, folder_bytes)
+        };
+        let process = self.launcher.launch(start).await?;
         let hello = &process.hello;
         if hello.system != self.system || hello.version != self.version {
             return Err(SupervisorError::Hello(

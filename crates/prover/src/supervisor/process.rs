@@ -1,6 +1,7 @@
 //! One prover process: from its hello to its certain end.
 
 use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use soundproof_protocol::error::Code;
 use tokio::io::AsyncReadExt;
-use tokio::process::{Child, ChildStderr};
+use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
@@ -17,10 +18,11 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use super::SupervisorError;
-use super::launcher::User;
+use super::child::Child;
+use super::launcher::{Started, User};
 use super::link::Link;
 use crate::sandbox::{Layer, SandboxLevel};
-use crate::wire::{Hello, ToKeeper, WireError};
+use crate::wire::{EXIT_MEMORY, EXIT_SIGNAL, Hello, ToKeeper, WireError};
 
 /// Bytes of standard error that are looked at.
 const STDERR: usize = 4096;
@@ -51,25 +53,32 @@ struct Body {
 
 impl Process {
     /// Waits for a new process's hello and looks whether it tells the truth.
+    /// With folders it says first which other process goes on in its place.
     pub(super) async fn greet(
-        mut child: Child,
-        mut link: Link,
+        started: Started,
+        folders: bool,
         user: User,
         time: Duration,
         tracker: &TaskTracker,
     ) -> Result<Self, SupervisorError> {
+        let mut link = Link::new(started.stream);
         let stderr = Arc::new(Stderr::default());
-        let drain = match child.stderr.take() {
-            Some(pipe) => tracker.spawn(drain(pipe, stderr.clone())),
-            None => tracker.spawn(async {}),
-        };
+        let drain = tracker.spawn(drain(started.stderr, stderr.clone()));
         let mut body = Body {
-            child,
+            child: started.child,
             stderr,
             drain,
             _user: user,
         };
-        let hello = match timeout(time, link.receive()).await {
+        let introduction = async {
+            match link.receive().await? {
+                ToKeeper::Moved(id) if folders => body.follow(id).await?,
+                first if !folders => return Ok(first),
+                _ => return Err(WireError::Order("where it moved")),
+            }
+            link.receive().await
+        };
+        let hello = match timeout(time, introduction).await {
             Ok(Ok(ToKeeper::Hello(hello))) => Ok(hello),
             Ok(Ok(_)) => Err(SupervisorError::Hello("its first message was not a hello")),
             Ok(Err(WireError::Closed | WireError::Io(_))) => {
@@ -83,9 +92,7 @@ impl Process {
         };
         match hello {
             Ok(mut hello) => {
-                if let Some(pid) = body.child.id() {
-                    hello.sandbox = seen(&hello.sandbox, pid);
-                }
+                hello.sandbox = seen(&hello.sandbox, body.child.id(), folders);
                 body.stderr.forget();
                 Ok(Self {
                     hello,
@@ -136,12 +143,21 @@ impl Process {
     }
 }
 
+impl Body {
+    /// The process made a sibling that goes on; itself it ends.
+    async fn follow(&mut self, id: u32) -> io::Result<()> {
+        let mut left = std::mem::replace(&mut self.child, Child::adopt(id)?);
+        left.wait().await?;
+        Ok(())
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let permit = self.permit.take();
-        if let Some(mut body) = self.body.take() {
+        if let Some(body) = self.body.take() {
             // At once, and not when the task is first polled.
-            let _ = body.child.start_kill();
+            let _ = body.child.kill();
             if Handle::try_current().is_ok() {
                 self.tracker.spawn(end(body, permit));
             }
@@ -151,7 +167,8 @@ impl Drop for Process {
 
 /// Kills and reaps; gives back what the process held only then.
 async fn end(mut body: Body, permit: Option<OwnedSemaphorePermit>) {
-    if let Err(e) = body.child.kill().await {
+    let _ = body.child.kill();
+    if let Err(e) = body.child.wait().await {
         tracing::warn!(error = %e, "a prover process could not be killed");
     }
     body.drain.abort();
@@ -162,7 +179,12 @@ async fn end(mut body: Body, permit: Option<OwnedSemaphorePermit>) {
 /// What a process's end means. What the process itself wrote is a hint that
 /// only ever chooses between codes.
 fn cause(status: ExitStatus, says_out_of_memory: bool, killed_for_memory: bool) -> Code {
-    match (status.signal(), status.code()) {
+    let code = status.code();
+    let signal = status.signal().or(code
+        .map(|code| code - EXIT_SIGNAL)
+        .filter(|signal| (1..=64).contains(signal)));
+    match (signal, code) {
+        (None, Some(EXIT_MEMORY)) => Code::MemoryLimit,
         (Some(libc::SIGKILL), _) if killed_for_memory => Code::MemoryLimit,
         (Some(libc::SIGABRT), _) if says_out_of_memory => Code::MemoryLimit,
         (Some(libc::SIGXCPU), _) => Code::TimeLimit,
@@ -182,7 +204,7 @@ fn oom_kills() -> u64 {
 }
 
 /// The layers claimed, less those that the kernel contradicts.
-fn seen(claimed: &SandboxLevel, pid: u32) -> SandboxLevel {
+fn seen(claimed: &SandboxLevel, pid: u32, folders: bool) -> SandboxLevel {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let field = |name: &str| {
         let mut words = status
@@ -198,12 +220,20 @@ fn seen(claimed: &SandboxLevel, pid: u32) -> SandboxLevel {
         Layer::NoNewPrivileges => is("NoNewPrivs:", "1"),
         Layer::Powerless => is("CapEff:", "0000000000000000") && is("CapPrm:", "0000000000000000"),
         Layer::User => field("Uid:").is_some_and(|uid| uid != own),
+        Layer::Folders if folders => first_of_a_namespace(&status),
         _ => true,
     };
     Layer::ALL
         .into_iter()
         .filter(|layer| claimed.contains(*layer) && holds(*layer))
         .collect()
+}
+
+/// The process's ids, one for each process namespace that it is in.
+fn first_of_a_namespace(status: &str) -> bool {
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    let ids: Vec<_> = ids.unwrap_or_default().split_whitespace().collect();
+    ids.len() > 1 && ids.last() == Some(&"1")
 }
 
 /// The last bytes of standard error. Secret once the process has seen a job: it
@@ -246,7 +276,7 @@ impl Stderr {
     }
 }
 
-async fn drain(mut pipe: ChildStderr, stderr: Arc<Stderr>) {
+async fn drain(mut pipe: pipe::Receiver, stderr: Arc<Stderr>) {
     let mut buffer = Zeroizing::new([0u8; STDERR]);
     while let Ok(n) = pipe.read(&mut buffer[..]).await {
         match buffer.get(..n) {
@@ -274,7 +304,28 @@ mod tests {
         assert_eq!(cause(signal(libc::SIGXCPU), false, false), Code::TimeLimit);
         assert_eq!(cause(signal(libc::SIGSEGV), false, false), Code::ProverDied);
         assert_eq!(cause(code(101), false, false), Code::ProverPanic);
+        assert_eq!(cause(code(102), false, false), Code::MemoryLimit);
+        let shielded = |signal: i32| code(EXIT_SIGNAL + signal);
+        assert_eq!(
+            cause(shielded(libc::SIGABRT), true, false),
+            Code::MemoryLimit
+        );
+        assert_eq!(
+            cause(shielded(libc::SIGABRT), false, false),
+            Code::ProverPanic
+        );
+        assert_eq!(
+            cause(shielded(libc::SIGXCPU), false, false),
+            Code::TimeLimit
+        );
         assert_eq!(cause(code(0), false, false), Code::ProverProtocol);
+    }
+
+    #[test]
+    fn ids_in_namespaces() {
+        let first = |ids: &str| first_of_a_namespace(&format!("Name:\tx\nNSpid:\t{ids}\n"));
+        assert!(first("4711\t1") && first("4711\t12\t1"));
+        assert!(!first("4711") && !first("1") && !first("4711\t2") && !first(""));
     }
 
     #[test]
@@ -293,10 +344,13 @@ mod tests {
     #[test]
     fn a_claim_that_the_kernel_contradicts_does_not_count() {
         // This process has none of these; the others cannot be seen from outside.
-        let level = seen(&SandboxLevel::full(), std::process::id());
+        let level = seen(&SandboxLevel::full(), std::process::id(), true);
+        assert!(!level.contains(Layer::Folders));
+        let level = seen(&SandboxLevel::full(), std::process::id(), false);
+        assert!(level.contains(Layer::Folders));
         assert!(!level.contains(Layer::Seccomp));
         assert!(!level.contains(Layer::User));
         assert!(level.contains(Layer::LandlockFiles));
-        assert!(seen(&SandboxLevel::default(), std::process::id()).is_empty());
+        assert!(seen(&SandboxLevel::default(), std::process::id(), true).is_empty());
     }
 }

@@ -17,6 +17,12 @@ use crate::sandbox::SandboxLevel;
 pub const PROTOCOL: u32 = 2;
 /// Bytes of a verifying key that a [`Done`] carries, at most.
 pub const MAX_VERIFYING_KEY: usize = 1024;
+/// Exit code of a process with folders whose programs used more memory than it
+/// was given.
+pub const EXIT_MEMORY: i32 = 102;
+/// Exit code, less the signal's number, of a process with folders that ended by
+/// a signal of its own: the kernel shields the first process of a namespace.
+pub const EXIT_SIGNAL: i32 = 128;
 
 /// From a prover to its keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -49,6 +55,10 @@ pub enum ToKeeper {
     /// Ends a stream.
     #[n(8)]
     End,
+    /// Before the hello, from a process that needs a process namespace of its
+    /// own: another child of the keeper's, with this id, goes on in its place.
+    #[n(9)]
+    Moved(#[n(0)] u32),
 }
 
 /// From the keeper to a prover.

@@ -27,6 +27,7 @@
 //!
 //! ```text
 //! prover                               keeper
+//!   Moved                        ->              only with folders of its own
 //!   Hello                        ->
 //!                                <-    Program
 //!   Need                         ->              } as often as the prover
@@ -55,6 +56,6 @@ pub use frame::{
     write_message,
 };
 pub use message::{
-    Done, Entropy, Form, Hello, Job, MAX_VERIFYING_KEY, Need, Output, OutputKind, PROTOCOL, Part,
-    Program, Progress, StageInfo, ToKeeper, ToProver,
+    Done, EXIT_MEMORY, EXIT_SIGNAL, Entropy, Form, Hello, Job, MAX_VERIFYING_KEY, Need, Output,
+    OutputKind, PROTOCOL, Part, Program, Progress, StageInfo, ToKeeper, ToProver,
 };

@@ -27,7 +27,8 @@ pub(crate) const THREADS: u64 = 8;
 const MIB: u64 = 1 << 20;
 
 pub(crate) fn executable() -> PathBuf {
-    env!("CARGO_BIN_EXE_soundproof-prover-probe").into()
+    let built = env!("CARGO_BIN_EXE_soundproof-prover-probe");
+    std::env::var_os("SOUNDPROOF_PROBE").map_or_else(|| built.into(), PathBuf::from)
 }
 
 pub(crate) fn digest_of_file(path: &PathBuf) -> Digest {
@@ -38,7 +39,7 @@ pub(crate) fn digest_of_file(path: &PathBuf) -> Digest {
 fn users() -> u32 {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     // The process that is run by a test has other users than the tests'.
-    let first = if std::env::args().any(|word| word == "keeper_to_be_killed") {
+    let first = if std::env::args().any(|word| word == "--ignored") {
         70_000
     } else {
         64_000
@@ -70,6 +71,15 @@ pub(crate) fn config_named(name: &str) -> ProverConfig {
     let mut config = config();
     config.executable = path;
     config.hello_time = Duration::from_secs(2);
+    config
+}
+
+/// Bytes of folders that the probe asks for under that name.
+pub(crate) const FOLDER_BYTES: u64 = 32 * MIB;
+
+pub(crate) fn config_with_folders() -> ProverConfig {
+    let mut config = config_named("probe-folders");
+    config.hello_time = Duration::from_secs(20);
     config
 }
 
@@ -132,8 +142,16 @@ impl Probe {
         Self::with_script("plain script").await
     }
 
+    /// With folders for the stage that runs a program.
+    pub(crate) async fn with_folders() -> Self {
+        Self::of(config_with_folders(), "plain script").await
+    }
+
     pub(crate) async fn with_script(script: &str) -> Self {
-        let config = config();
+        Self::of(config(), script).await
+    }
+
+    pub(crate) async fn of(config: ProverConfig, script: &str) -> Self {
         let first_user = config.first_user.unwrap();
         let supervisor = Supervisor::start(config).await.unwrap();
         Self {
@@ -253,6 +271,19 @@ pub(crate) fn broken_input(code: Code) -> InputStream {
         len: 20,
         pieces: stream::iter(pieces).boxed(),
     }
+}
+
+/// Processes that have `word` among their arguments, but this one.
+pub(crate) fn named(word: &str) -> Vec<u32> {
+    let holds = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        *pid != std::process::id() && line.split(|byte| *byte == 0).any(|w| w == word.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(holds)
+        .collect()
 }
 
 /// Whether a process exists and is no zombie.

@@ -7,6 +7,7 @@
     reason = "a test may panic"
 )]
 
+mod folders;
 mod support;
 
 use std::time::Duration;
@@ -103,7 +104,7 @@ async fn hostile_code_finds_no_way_out() {
             .filter(|line| !refused(line) && !line.starts_with("descriptors"))
             .collect();
         assert!(others.is_empty(), "{others:#?}");
-        assert!(report.contains("descriptors beyond 2: 0"), "{report}");
+        assert!(report.contains("descriptors beyond 3: 0"), "{report}");
     }
     assert!(!std::path::Path::new("/tmp/soundproof-probe").exists());
 }
@@ -265,11 +266,14 @@ async fn every_bad_end_has_its_code_and_the_next_job_succeeds() {
     }
 }
 
+/// Fails too if a library that prints to standard output breaks the protocol.
 #[tokio::test]
-async fn a_flood_on_standard_error_is_swallowed() {
+async fn a_flood_on_standard_error_or_output_is_swallowed() {
     let probe = Probe::start().await;
-    let result = probe.run("stderr|stderr|x").await.unwrap();
-    assert_eq!(&result.proof[..], b"x|");
+    for input in ["stderr|stderr|x", "stdout|stdout|x"] {
+        let result = probe.run(input).await.unwrap();
+        assert_eq!(&result.proof[..], b"x|");
+    }
 }
 
 /// The detail of a failure reaches the caller; a stage that failed well and
