@@ -1,11 +1,14 @@
 //! The configuration file (TOML), and the flags that override it. An unknown
 //! key is an error: a misspelt option must not be a silent default.
 
-use crate::Error;
+use crate::{
+    Error,
+    provers::{self, Named, ProverOptions},
+};
 use clap::Args;
 use serde::Deserialize;
 use soundproof_gateway::GatewayConfig;
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 /// Flags.
 #[derive(Args)]
@@ -29,22 +32,30 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MS")]
     software_quote_delay_ms: Option<u64>,
     /// Prover executable, by the proof system that it must be for; repeat for
-    /// more.
-    #[arg(long, value_name = "SYSTEM=FILE", value_parser = named)]
-    prover: Vec<(String, PathBuf)>,
+    /// more. SYSTEM+avx512=FILE is used instead on CPUs with AVX-512.
+    #[arg(long, value_name = "SYSTEM=FILE")]
+    prover: Vec<Named>,
     /// Jobs that may run at once.
     #[arg(long, value_name = "N")]
     slots: Option<u32>,
     /// File with API keys.
     #[arg(long, value_name = "FILE")]
     api_keys: Option<PathBuf>,
-}
-
-fn named(text: &str) -> Result<(String, PathBuf), String> {
-    let (system, path) = text
-        .split_once('=')
-        .ok_or("SYSTEM=FILE, such as groth16=./prover")?;
-    Ok((system.into(), path.into()))
+    /// Take no job whose proof may reveal its witness.
+    #[arg(long)]
+    refuse_not_hiding: bool,
+    /// Serve SP1's own clients straight: their inputs arrive in clear and are
+    /// sealed on arrival. Attested.
+    #[arg(long)]
+    sp1_direct: bool,
+    /// With --sp1-direct: what the URLs begin with that those clients are
+    /// given, such as https://prover.example.
+    #[arg(long, value_name = "URL")]
+    sp1_public_url: Option<String>,
+    /// With --sp1-direct: address (0x…) of somebody who may ask for proofs;
+    /// repeat for more. Without any, everybody may.
+    #[arg(long, value_name = "ADDRESS")]
+    sp1_requester: Vec<String>,
 }
 
 /// Where evidence comes from.
@@ -63,7 +74,12 @@ pub(crate) struct Config {
     pub(crate) platform: Option<Platform>,
     pub(crate) software: Software,
     pub(crate) keeper: KeeperOptions,
-    pub(crate) prover: Vec<ProverOptions>,
+    /// By proof system.
+    pub(crate) prover: BTreeMap<String, ProverOptions>,
+    /// Keeper and gateway both go by it.
+    pub(crate) refuse_not_hiding: bool,
+    /// Trust configuration.
+    pub(crate) sp1_direct: bool,
     /// Kept as it stands: the gateway's process reads it.
     pub(crate) gateway: toml::Table,
 }
@@ -87,25 +103,6 @@ pub(crate) struct KeeperOptions {
     pub(crate) max_attempts: Option<u32>,
 }
 
-/// `[[prover]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ProverOptions {
-    /// The proof system that it must be for.
-    pub(crate) system: String,
-    /// Its file.
-    pub(crate) executable: PathBuf,
-    /// Bytes of memory that all its processes may use together.
-    #[serde(default)]
-    pub(crate) memory_bytes: Option<u64>,
-    /// Bytes of one input at most.
-    #[serde(default)]
-    pub(crate) max_input_bytes: Option<u64>,
-    /// First of the user ids that its processes run as, when started as root.
-    #[serde(default)]
-    pub(crate) first_user: Option<u32>,
-}
-
 impl Config {
     /// Reads the file that the flags name, and lays the flags over it.
     pub(crate) fn load(options: Options) -> Result<Self, Error> {
@@ -124,15 +121,21 @@ impl Config {
         }
         config.keeper.slots = options.slots.or(config.keeper.slots);
         if !options.prover.is_empty() {
-            let prover = |(system, executable)| ProverOptions {
-                system,
-                executable,
-                memory_bytes: None,
-                max_input_bytes: None,
-                first_user: None,
-            };
-            config.prover = options.prover.into_iter().map(prover).collect();
+            config.prover = provers::lay_over(&config.prover, options.prover);
         }
+        config.sp1_direct |= options.sp1_direct;
+        config.refuse_not_hiding |= options.refuse_not_hiding;
+        if config.sp1_direct && !config.prover.contains_key("sp1") {
+            return Err("sp1_direct needs a prover for sp1".into());
+        }
+        // One setting for both processes.
+        if config.gateway.contains_key("refuse_not_hiding") {
+            return Err("refuse_not_hiding stands above all tables, not in [gateway]".into());
+        }
+        config.set_gateway("refuse_not_hiding", Some(config.refuse_not_hiding));
+        config.set_gateway("sp1_public_url", options.sp1_public_url);
+        let requesters = Some(options.sp1_requester).filter(|some| !some.is_empty());
+        config.set_gateway("sp1_requesters", requesters);
         config.set_gateway("listen", options.listen.map(|listen| listen.to_string()));
         let path = |path: PathBuf| path.to_string_lossy().into_owned();
         let data = options.data.map(path);
@@ -149,9 +152,9 @@ impl Config {
     }
 
     /// Sets one of the gateway's keys.
-    pub(crate) fn set_gateway(&mut self, key: &str, value: Option<String>) {
+    pub(crate) fn set_gateway(&mut self, key: &str, value: Option<impl Into<toml::Value>>) {
         if let Some(value) = value {
-            self.gateway.insert(key.into(), toml::Value::String(value));
+            self.gateway.insert(key.into(), value.into());
         }
     }
 
@@ -162,5 +165,61 @@ impl Config {
             .and_then(toml::Value::as_str)
             .unwrap_or_default()
             .into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    fn load(file: &str, flags: &[&str]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("soundproofd.toml");
+        std::fs::write(&path, file).unwrap();
+        let path = path.to_str().unwrap();
+        let arguments = [&["soundproofd", "--config", path], flags].concat();
+        let parsed =
+            crate::Arguments::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        Config::load(parsed.options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_table_a_prover_and_flags_over_it() {
+        let file = "[prover.sp1]\nexecutable = '/a'\nexecutable_avx512 = '/b'\ntime_s = 60\n\
+            [prover.groth16]\nexecutable = '/c'\n[gateway]\nsp1_requesters = ['0x1']";
+        let config = load(file, &[]).unwrap();
+        assert_eq!(config.prover.len(), 2);
+        assert_eq!(config.prover["sp1"].time_s, Some(60));
+        assert!(!config.sp1_direct && !config.refuse_not_hiding);
+        let flags = ["--prover", "sp1=/d", "--sp1-direct", "--refuse-not-hiding"];
+        let more = ["--sp1-requester", "0x2", "--sp1-requester", "0x3"];
+        let config = load(file, &[flags.as_slice(), &more].concat()).unwrap();
+        assert_eq!(config.prover.len(), 1);
+        assert_eq!(config.prover["sp1"].time_s, Some(60));
+        assert!(config.sp1_direct && config.refuse_not_hiding);
+        let gateway: GatewayConfig = config.gateway.try_into().unwrap();
+        assert!(gateway.refuse_not_hiding);
+        assert_eq!(gateway.sp1_requesters, ["0x2", "0x3"]);
+    }
+
+    /// Broken if a misspelt or misplaced setting were a silent default.
+    #[test]
+    fn what_makes_no_sense_stops_the_start() {
+        for (file, flags) in [
+            ("sp1_driect = true", &[] as &[&str]),
+            ("[prover.sp1]\nexecutables = '/a'", &[]),
+            ("[[prover]]\nsystem = 'sp1'", &[]),
+            (
+                "sp1_direct = true\n[prover.groth16]\nexecutable = '/a'",
+                &[],
+            ),
+            ("[gateway]\nrefuse_not_hiding = true", &[]),
+            ("[gateway]\nsp1_requester = []", &[]),
+            ("", &["--sp1-direct", "--prover", "groth16=/a"]),
+            ("", &["--prover", "sp1+avx2=/a"]),
+        ] {
+            assert!(load(file, flags).is_err(), "{file} {flags:?}");
+        }
     }
 }

@@ -3,15 +3,15 @@
 
 use crate::{
     Error,
-    config::{Config, Options, Platform, ProverOptions},
+    config::{Config, Options, Platform},
     gateway_role::{CONFIG, Listening},
+    provers::{self, digest_of},
 };
 use soundproof_attester::Attester;
 use soundproof_keeper::{Keeper, KeeperConfig, gateway};
-use soundproof_protocol::digest::{Digest, Hasher};
 use soundproof_prover::supervisor::ProverConfig;
 use std::{
-    io::{Read as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -27,15 +27,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
         return Err("no prover is configured: give --prover SYSTEM=FILE".into());
     }
     let own = std::env::current_exe()?;
-    let provers = config
-        .prover
-        .iter()
-        .map(prover)
-        .collect::<Result<Vec<_>, _>>()?;
+    let (systems, provers): (Vec<_>, Vec<_>) =
+        provers::configure(&config.prover)?.into_iter().unzip();
     let (attester, files) = platform(&config, &own, &provers)?;
 
     let mut keeper_config = KeeperConfig::new(attester);
     keeper_config.provers = provers;
+    keeper_config.refuse_not_hiding = config.refuse_not_hiding;
+    keeper_config.sp1_direct = config.sp1_direct;
     let set = &config.keeper;
     set.session_lifetime_s
         .inspect(|s| keeper_config.session_lifetime_s = *s);
@@ -53,48 +52,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
             .iter()
             .any(|prover| prover.system == *system)
     };
-    if let Some(other) = config.prover.iter().find(|prover| !is(&prover.system)) {
-        let (path, system) = (other.executable.display(), &other.system);
-        return Err(format!("{path} is no prover for {system}").into());
+    if let Some(system) = systems.iter().find(|system| !is(system)) {
+        return Err(format!("the executable given for {system} is no prover for it").into());
     }
     let files = files.write_policy(&keeper)?;
 
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     supervise(keeper, own, config, files, stop).await
-}
-
-/// A prover, held to the digest that its file has now: what is measured is
-/// what runs.
-fn prover(options: &ProverOptions) -> Result<ProverConfig, Error> {
-    let mut config = ProverConfig::new(&options.executable);
-    config.digest = Some(digest_of(&options.executable)?);
-    options
-        .memory_bytes
-        .inspect(|bytes| config.memory_bytes = *bytes);
-    options
-        .max_input_bytes
-        .inspect(|bytes| config.max_input_bytes = *bytes);
-    if options.first_user.is_some() {
-        config.first_user = options.first_user;
-    }
-    Ok(config)
-}
-
-fn digest_of(path: &Path) -> Result<Digest, Error> {
-    let read = |path: &Path| {
-        let mut file = std::fs::File::open(path)?;
-        let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 256 * 1024];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => return Ok(hasher.finish()),
-                n => hasher.update(buffer.get(..n).unwrap_or_default()),
-            }
-        }
-    };
-    read(path)
-        .map_err(|error: std::io::Error| format!("cannot read {}: {error}", path.display()).into())
 }
 
 /// What the platform leaves for clients to read.

@@ -5,12 +5,14 @@
 //! | module | what |
 //! |---|---|
 //! | `config` | the configuration file, and the flags that override it |
+//! | `provers` | which prover executables run, and with how much of the machine |
 //! | `keeper_role` | platform, provers, keeper; then gateways, one after another |
 //! | `gateway_role` | the network's side, on the socket that is its standard input |
 
 mod config;
 mod gateway_role;
 mod keeper_role;
+mod provers;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -287,7 +287,14 @@ async fn without_the_keepers_word_there_is_no_direct_path() {
         "/sp1/artifacts/x",
         "/artifact.ArtifactStore/CreateArtifact",
     ] {
-        client.post(path, "x").await.problem(Code::NotFound);
+        let problem = client.post(path, "x").await.problem(Code::NotFound);
+        assert!(problem.detail.unwrap().contains("soundproof connect"));
+        let request = with(Method::POST, path).header(header::CONTENT_TYPE, "application/grpc");
+        let reply = client.send(request, full("x")).await;
+        assert_eq!(reply.status, StatusCode::OK);
+        assert_eq!(reply.headers["grpc-status"], "12");
+        let message = reply.headers["grpc-message"].to_str().unwrap();
+        assert!(message.contains("soundproof connect"));
     }
     gateway.stop().await.unwrap();
     // And on, with nobody to serve it.

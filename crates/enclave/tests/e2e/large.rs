@@ -31,9 +31,7 @@ async fn a_large_input_is_cut_resumes_and_ends_with_its_size_code() {
     // The prover takes less than what is sent.
     let prover = executable("soundproof-prover-groth16".as_ref()).unwrap();
     let config = dir.path().join("config.toml");
-    let text = format!(
-        "[[prover]]\nsystem = \"groth16\"\nexecutable = {prover:?}\nmax_input_bytes = 67108864\n"
-    );
+    let text = format!("[prover.groth16]\nexecutable = {prover:?}\nmax_input_bytes = 67108864\n");
     std::fs::write(&config, text).unwrap();
     let world = World::with(&ServerOptions {
         provers: vec![],

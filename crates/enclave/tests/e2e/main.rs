@@ -13,5 +13,7 @@ mod crashes;
 mod large;
 mod secrets;
 mod sessions;
+mod sp1_connect;
+mod sp1_sdk;
 mod whole_path;
 mod world;

@@ -15,9 +15,10 @@ use axum::{
     Router,
     extract::{FromRequestParts, Query},
     middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
     routing::{get, post, put},
 };
-use http::{HeaderValue, Method, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use serde::de::DeserializeOwned;
 use soundproof_protocol::{api::ACCESS_HEADER, error::Code};
 use std::{sync::Arc, time::Duration};
@@ -36,11 +37,10 @@ const DIRECT: [&str; 3] = [
 /// An origin that is no header value.
 pub(crate) fn router(app: Arc<App>, direct: Option<Router>) -> Result<Router, String> {
     let mut routes = Router::new();
-    if let Some(direct) = direct {
-        let direct = direct.layer(from_fn_with_state(app.clone(), body::pace));
-        for path in DIRECT {
-            routes = routes.route_service(path, direct.clone());
-        }
+    let direct = direct.unwrap_or_else(|| Router::new().fallback(direct_is_off));
+    let direct = direct.layer(from_fn_with_state(app.clone(), body::pace));
+    for path in DIRECT {
+        routes = routes.route_service(path, direct.clone());
     }
     let routes = routes
         .route("/v1/info", get(admin::info))
@@ -74,6 +74,23 @@ pub(crate) fn router(app: Arc<App>, direct: Option<Router>) -> Result<Router, St
     Ok(routes
         .layer(from_fn_with_state(app.clone(), guard::outer))
         .with_state(app))
+}
+
+/// An SDK that was pointed at this server itself hears, in its own words, what
+/// to do instead.
+async fn direct_is_off(headers: HeaderMap) -> Response {
+    const WHY: &str = "this server takes SP1's own clients through an attesting proxy only: \
+        run `soundproof connect` with its URL, and point the SDK at the proxy";
+    let kind = headers.get(header::CONTENT_TYPE);
+    if !kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        return Problem::with(Code::NotFound, WHY).into_response();
+    }
+    let answer = [
+        ("content-type", "application/grpc"),
+        ("grpc-status", "12"), // unimplemented
+        ("grpc-message", WHY),
+    ];
+    answer.into_response()
 }
 
 fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
