@@ -3,12 +3,15 @@
 
 use crate::{connect::Connect, failure::Failure, output::Output};
 use serde::Serialize;
-use soundproof::{
-    Verdict,
-    protocol::{error::Code, mode::ModeOffer},
+use soundproof::{Verdict, protocol::error::Code};
+use soundproof_sp1_proxy::{Door, Mode, Proxy, ProxyError, Receipts, Rhythm, Settings, Token};
+use std::{
+    ffi::{OsStr, OsString},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::Arc,
 };
-use soundproof_sp1_proxy::{Door, Proxy, ProxyError, Receipts, Rhythm, Settings, Token};
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitStatus, sync::Arc};
 use tokio::process::{Child, Command};
 
 /// Where a client of the SDK finds its network's URL.
@@ -55,9 +58,9 @@ struct Listening<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a str>,
     server: String,
-    verdict: &'a Verdict,
     offered: Vec<&'static str>,
     not_offered: Vec<NotOffered>,
+    verdict: &'a Verdict,
 }
 
 #[derive(Serialize)]
@@ -79,18 +82,17 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let door = Door::open(args.listen, args.token()?)
         .await
         .map_err(|error| {
-            Failure::new(
-                Code::FileUnreadable,
+            Failure::usage(
                 format!("cannot listen on {}: {error}", args.listen),
+                "Name a free port of a loopback address, or port 0.",
             )
-            .remedy("Name a free port of a loopback address, or port 0.")
         })?;
-    let receipts = Arc::new(receipts);
+    let server = client.url();
     let settings = Settings {
-        client: client.clone(),
+        client,
         acknowledges_not_hiding: args.acknowledge_not_hiding,
         door,
-        receipts: receipts.clone(),
+        receipts: Arc::new(receipts),
         rhythm: Rhythm::default(),
     };
     let (proxy, verdict) = Proxy::start(settings).await.map_err(|error| match error {
@@ -99,22 +101,164 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     })?;
     let ended = match args.command.split_first() {
         None => {
-            listening(args, &proxy, &verdict, client.url(), output);
-            until_signal().await;
+            say(&proxy, &verdict, server, output).await;
+            until_stopped().await;
             None
         }
         Some((program, arguments)) => {
+            // Standard output is the command's own.
             output.warn(&verdict);
             let mut child = start(program, arguments, &proxy)?;
             Some(wait(&mut child).await.map_err(|error| {
-                Failure::new(Code::Internal, format!("cannot wait for the command: {error}"))
+                Failure::new(Code::Internal, format!("the command was lost: {error}"))
             })?)
         }
     };
     proxy.stop().await;
-    match ended {
-        None => Ok(()),
-        Some(status) if status.success() => Ok(()),
+    match ended.map(exit_code) {
+        None | Some(0) => Ok(()),
         // Its words were its own; so is its exit code.
-        Some(status) => std::process::exit(exit_code(status)),
+        Some(code) => std::process::exit(code),
     }
+}
+
+impl Args {
+    /// The token to demand, if one is to be.
+    fn token(&self) -> Result<Option<Token>, Failure> {
+        if !self.token {
+            return Ok(None);
+        }
+        match std::env::var(TOKEN) {
+            Ok(text) => Token::new(text).map(Some).ok_or_else(|| {
+                Failure::usage(
+                    format!("{TOKEN} holds no token"),
+                    "It must be 16 to 512 printable ASCII characters, without spaces; \
+                     or leave it unset and one is made.",
+                )
+            }),
+            Err(_) => Token::generate().map(Some).map_err(|error| {
+                Failure::new(Code::Internal, format!("no randomness to be had: {error}"))
+            }),
+        }
+    }
+}
+
+/// Where it listens, and what can be had there.
+async fn say(proxy: &Proxy, verdict: &Verdict, server: String, output: Output) {
+    let offers = proxy.offers().await.unwrap_or_default();
+    let token = proxy.token().map(Token::expose);
+    let mut text = format!(
+        "{verdict}\n\nlistening on {}, for this user's own processes\n\n    export {SDK_URL}={}",
+        proxy.url(),
+        proxy.url()
+    );
+    if let Some(token) = token {
+        text.push_str(&format!(
+            "\n\nand give the SDK's .bearer_token(…) this:\n\n    {token}"
+        ));
+    }
+    text.push_str("\n");
+    for mode in &offers.modes {
+        text.push_str(&format!("\noffered      {}", mode.name()));
+    }
+    for (mode, why) in &offers.missing {
+        text.push_str(&format!("\nnot offered  {}: {why}", mode.name()));
+    }
+    let report = Listening {
+        event: "listening",
+        url: proxy.url(),
+        token,
+        server,
+        offered: offers.modes.iter().copied().map(Mode::name).collect(),
+        not_offered: offers
+            .missing
+            .iter()
+            .map(|(mode, why)| NotOffered {
+                mode: mode.name(),
+                why: why.clone(),
+            })
+            .collect(),
+        verdict,
+    };
+    output.result(&report, text);
+}
+
+/// Starts the command, with the proxy in its environment.
+fn start(program: &OsStr, arguments: &[OsString], proxy: &Proxy) -> Result<Child, Failure> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env(SDK_URL, proxy.url())
+        .env(OWN_URL, proxy.url())
+        .kill_on_drop(true);
+    match proxy.token() {
+        Some(token) => command.env(TOKEN, token.expose()),
+        None => command.env_remove(TOKEN),
+    };
+    for name in NO_PROXY {
+        let mut hosts = std::env::var_os(name).unwrap_or_default();
+        if !hosts.is_empty() {
+            hosts.push(",");
+        }
+        hosts.push("127.0.0.1,::1");
+        command.env(name, hosts);
+    }
+    command
+        .spawn()
+        .map_err(|error| Failure::file(Path::new(program), &error))
+}
+
+/// Waits for the command. What asks this process to stop is the command's to
+/// obey: a terminal's Ctrl-C reaches it by itself, a SIGTERM is passed on.
+async fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, Signal, kill_process};
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let pid = child
+            .id()
+            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {
+                    // It may have ended just now.
+                    let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+                }
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    child.wait().await
+}
+
+/// Until Ctrl-C, or SIGTERM where there is one.
+async fn until_stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// As shells tell it: a signal is 128 and its number.
+fn exit_code(status: ExitStatus) -> i32 {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt as _;
+        if let Some(signal) = status.signal() {
+            return 128 + signal;
+        }
+    }
+    status.code().unwrap_or(1)
+}

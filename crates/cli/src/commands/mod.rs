@@ -2,6 +2,7 @@
 
 mod circuit;
 mod completions;
+mod connect;
 mod demo;
 mod doctor;
 mod jobs;
@@ -32,6 +33,8 @@ enum Command {
     Serve(serve::Args),
     /// Have a proof made, and check it
     Prove(Box<prove::Args>),
+    /// Serve SP1's network on loopback, in front of a server that is appraised
+    Connect(Box<connect::Args>),
     /// Check evidence, a proof, or a receipt
     #[command(subcommand)]
     Verify(Box<verify::Command>),
@@ -57,7 +60,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
     let output = *output;
     if matches!(
         cli.command,
-        Command::Prove(_) | Command::Jobs(_) | Command::Demo(_)
+        Command::Prove(_) | Command::Connect(_) | Command::Jobs(_) | Command::Demo(_)
     ) {
         no_core_dumps();
     }
@@ -69,6 +72,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         }
         Command::Circuit(command) => circuit::run(&command, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
+        Command::Connect(args) => asynchronous(connect::run(&args, output)),
         Command::Verify(command) => asynchronous(verify::run(&command, output)),
         Command::Jobs(command) => asynchronous(jobs::run(&command, output)),
         Command::Policy(command) => asynchronous(policy::run(&command, output)),
