@@ -36,7 +36,9 @@ pub(crate) async fn run() -> Result<(), Error> {
         // A parent that does not read it has gone, and the link says so too.
         let _ = writeln!(std::io::stdout(), "{line}");
     });
-    soundproof_gateway::run(config, link, async move { stop.cancelled().await }, sender).await?;
+    let direct = crate::sp1_direct::build(&config)?;
+    let stopped = async move { stop.cancelled().await };
+    soundproof_gateway::run_with(config, link, stopped, sender, Some(direct)).await?;
     Ok(())
 }
 

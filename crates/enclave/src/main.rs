@@ -8,11 +8,13 @@
 //! | `provers` | which prover executables run, and with how much of the machine |
 //! | `keeper_role` | platform, provers, keeper; then gateways, one after another |
 //! | `gateway_role` | the network's side, on the socket that is its standard input |
+//! | `sp1_direct` | SP1's own clients in the gateway's process, where that is turned on |
 
 mod config;
 mod gateway_role;
 mod keeper_role;
 mod provers;
+mod sp1_direct;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

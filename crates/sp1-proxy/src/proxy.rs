@@ -73,7 +73,7 @@ impl Proxy {
         let mut config = Config::default();
         config.base_url = Some(door.url());
         config.limits.artifact_bytes = MEMORY;
-        let backend = Arc::new(ClientBackend::new(client, standing, receipts));
+        let backend = Arc::new(ClientBackend::new(client, standing, receipts.clone()));
         let network = Network::open(Parts {
             backend: backend.clone(),
             stash: Arc::new(MemoryStash::new(MEMORY)),
@@ -84,7 +84,10 @@ impl Proxy {
         })
         .await?;
         // Whoever is let in is the only user that there is.
-        let router = network.router().layer(Extension(Caller::Everything));
+        let router = network
+            .router()
+            .merge(receipts.router())
+            .layer(Extension(Caller::Everything));
         let stop = CancellationToken::new();
         let (url, token) = (door.url(), door.token().cloned());
         let stopped = stop.clone();

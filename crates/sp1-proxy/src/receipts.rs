@@ -1,14 +1,24 @@
 //! Receipts of the proofs that passed through: public, kept in memory, and in
 //! a folder where one was named. The only thing that is ever written.
 
-use soundproof::{Proven, protocol::id::JobId};
+use axum::{
+    Router,
+    extract::{Path as UrlPath, State},
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use soundproof::{
+    Proven,
+    protocol::{api::CBOR, id::JobId},
+};
 use std::{
     collections::VecDeque,
-    fmt::Write as _,
     io::{self, Write as _},
-    path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use subtle::ConstantTimeEq as _;
 
 /// Receipts that are kept in memory at most; the oldest goes first.
 const MOST: usize = 256;
@@ -50,6 +60,22 @@ impl Receipts {
         })
     }
 
+    /// Answers `GET /sp1/receipts/<request id in hexadecimal>`: whoever knows
+    /// a request's id may have its receipt.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/sp1/receipts/{request}", get(receipt))
+            .with_state(self)
+    }
+
+    fn of(&self, request: &[u8; 32]) -> Option<Vec<u8>> {
+        let list = self.lock();
+        let kept = list
+            .iter()
+            .find(|kept| kept.request.ct_eq(request).into())?;
+        Some(kept.bundle.clone())
+    }
+
     /// Those that are kept, oldest first.
     pub fn list(&self) -> Vec<Kept> {
         self.lock().iter().cloned().collect()
@@ -64,9 +90,8 @@ impl Receipts {
             bundle: proven.bundle_bytes(),
         };
         if let Some(folder) = self.folder.clone() {
-            let (name, bundle) = (hex(&request), kept.bundle.clone());
-            let written =
-                tokio::task::spawn_blocking(move || write(&folder, &name, &bundle)).await;
+            let (name, bundle) = (hex::encode(request), kept.bundle.clone());
+            let written = tokio::task::spawn_blocking(move || write(&folder, &name, &bundle)).await;
             if !matches!(written, Ok(Ok(()))) {
                 tracing::error!(?written, "a receipt could not be written");
             }
@@ -84,21 +109,26 @@ impl Receipts {
     }
 }
 
+async fn receipt(
+    State(receipts): State<Arc<Receipts>>,
+    UrlPath(request): UrlPath<String>,
+) -> Response {
+    let mut id = [0; 32];
+    let found = hex::decode_to_slice(request, &mut id)
+        .ok()
+        .and_then(|()| receipts.of(&id));
+    match found {
+        Some(bundle) => ([(header::CONTENT_TYPE, CBOR)], bundle).into_response(),
+        None => (StatusCode::NOT_FOUND, "no receipt of this request is kept").into_response(),
+    }
+}
+
 /// Whole or not at all.
-fn write(folder: &std::path::Path, name: &str, bundle: &[u8]) -> io::Result<()> {
+fn write(folder: &Path, name: &str, bundle: &[u8]) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bundle)?;
     file.as_file().sync_all()?;
     file.persist(folder.join(format!("{name}.bundle")))
         .map_err(|error| error.error)?;
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -14,6 +14,7 @@ mod large;
 mod secrets;
 mod sessions;
 mod sp1_connect;
+mod sp1_direct;
 mod sp1_sdk;
 mod whole_path;
 mod world;

@@ -24,6 +24,7 @@ pub(crate) const GROTH16: i32 = 4;
 pub(crate) const NOT_FOUND: i32 = 5;
 pub(crate) const PERMISSION_DENIED: i32 = 7;
 pub(crate) const FAILED_PRECONDITION: i32 = 9;
+pub(crate) const UNIMPLEMENTED: i32 = 12;
 pub(crate) const UNAVAILABLE: i32 = 14;
 /// The same for a connection that was closed, or a reply that is no gRPC.
 pub(crate) const NO_REPLY: i32 = -1;
@@ -65,12 +66,18 @@ impl Sdk {
         }
     }
 
+    /// The same requester, elsewhere.
+    pub(crate) fn at(mut self, base: &str) -> Self {
+        base.trim_end_matches('/').clone_into(&mut self.base);
+        self
+    }
+
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let mut hasher = Keccak256::new();
         hasher.update(format!("\x19Ethereum Signed Message:\n{}", message.len()));
         hasher.update(message);
         let hash: [u8; 32] = hasher.finalize().into();
-        let (signature, recovery) = self.key.sign_prehash_recoverable(&hash).unwrap();
+        let (signature, recovery) = self.key.sign_prehash_recoverable(&hash);
         let mut bytes = signature.to_bytes().to_vec();
         bytes.push(27 + recovery.to_byte());
         bytes
@@ -200,13 +207,23 @@ impl Sdk {
     ) -> Result<Vec<u8>, Refused> {
         let (uri, url) = self.artifact(2).await?;
         assert_eq!(self.put(&url, stdin.to_vec()).await, StatusCode::OK);
+        self.ask(vk_hash, uri, mode).await
+    }
+
+    /// Asks for a proof of an input that is there.
+    pub(crate) async fn ask(
+        &self,
+        vk_hash: [u8; 32],
+        stdin_uri: String,
+        mode: i32,
+    ) -> Result<Vec<u8>, Refused> {
         let body = BaseBody {
             nonce: self.nonce().await?,
             vk_hash: vk_hash.to_vec(),
             version: SP1_VERSION.into(),
             mode,
             strategy: 1,
-            stdin_uri: uri,
+            stdin_uri,
             deadline: seconds() + 3600,
             cycle_limit: u64::MAX,
             gas_limit: u64::MAX,
