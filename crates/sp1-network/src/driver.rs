@@ -6,7 +6,7 @@ use crate::{
     backend::{Ended, Kind, Mode, ProofJob, Secret, StashError, StashId, Token, incoming_of},
     ending,
     network::{Inner, Network},
-    records::{Done, End, Id, ProgramKey},
+    records::{Done, End, Id, RequestRecord},
 };
 use futures_util::FutureExt as _;
 use soundproof_protocol::error::Code;
@@ -116,12 +116,11 @@ impl Inner {
         };
         match self.backend.submit(&job, elf, stdin).await {
             Ok(token) => {
-                if let Some(request) = self.lock().requests.get_mut(id) {
-                    request.record.token = Some(token.clone());
-                }
                 // If it is not written, a restart submits the same job again,
                 // and the backend finds it.
-                let _ = self.persist(id).await;
+                let noted = token.clone();
+                let note = |record: &mut RequestRecord| record.token = Some(noted);
+                let _ = self.update(id, true, note).await;
                 Ok(Ok(token))
             }
             Err(error) if error.passing => Err(Again),
@@ -153,21 +152,19 @@ impl Inner {
         let End::Failed(code, _) = &end else {
             return Ok(end);
         };
-        let old = {
-            let mut state = self.lock();
-            match state.requests.get_mut(id) {
-                Some(request)
-                    if ending::worth_another_try(*code)
-                        && request.record.attempt < self.config.limits.resubmits =>
-                {
-                    request.record.attempt += 1;
-                    request.record.token.take()
-                }
-                _ => return Ok(end),
-            }
+        let (attempt, old) = match self.lock().requests.get(id) {
+            Some(request) => (request.record.attempt, request.record.token.clone()),
+            None => return Ok(end),
         };
+        if !ending::worth_another_try(*code) || attempt >= self.config.limits.resubmits {
+            return Ok(end);
+        }
         tracing::warn!(%code, "a request is submitted again");
-        let _ = self.persist(id).await;
+        let anew = |record: &mut RequestRecord| {
+            record.attempt = attempt + 1;
+            record.token = None;
+        };
+        let _ = self.update(id, true, anew).await;
         if let Some(token) = old {
             let _ = self.backend.forget(&token).await;
         }
@@ -213,65 +210,52 @@ impl Inner {
 
     /// Makes an end the request's: written first, then told.
     async fn finish(&self, id: &Id, end: End) {
-        let ending = match self.set_end(id, end) {
-            Ok(ending) => ending,
-            Err(End::Proved(done)) => return self.unstash(done.stash).await,
-            Err(End::Failed(..)) => return,
-        };
-        // If it is not written, a restart finds it as it was and ends it anew.
-        let _ = self.persist(id).await;
-        if let Some(request) = self.lock().requests.get(id) {
-            request.ended.send_replace(true);
-        }
-        match ending.failed {
-            None => self.program_proven(&ending.program).await,
-            Some(Code::ProgramMismatch) => self.delete_program(&ending.program).await,
-            Some(_) => {}
-        }
-        self.delete_artifact(&ending.artifact).await;
-        if let Some(token) = ending.token {
-            let _ = self.backend.forget(&token).await;
-        }
-    }
-
-    /// Gives the end back if the request was forgotten meanwhile.
-    fn set_end(&self, id: &Id, end: End) -> Result<Ending, End> {
         let now = self.clock.now_ms();
-        let mut state = self.lock();
-        let Some(request) = state.requests.get_mut(id) else {
-            return Err(end);
+        let found = self.lock().requests.get(id).map(|request| {
+            let late = now >= request.record.deadline_ms;
+            (late, request.program(), request.record.clone())
+        });
+        let Some((late, program, before)) = found else {
+            // Forgotten while it ended.
+            if let End::Proved(done) = end {
+                self.unstash(done.stash).await;
+            }
+            return;
         };
         let end = match end {
-            End::Failed(Code::TimeLimit, _) if now >= request.record.deadline_ms => {
-                failure(Code::DeadlinePassed, "")
-            }
+            End::Failed(Code::TimeLimit, _) if late => failure(Code::DeadlinePassed, ""),
             end => end,
         };
         let failed = match &end {
             End::Failed(code, _) => Some(*code),
             End::Proved(_) => None,
         };
-        // A cancellation that came too late did nothing.
-        request.record.cancelled &= failed.is_some();
-        request.record.end = Some(end);
-        request.record.updated_ms = now;
-        Ok(Ending {
-            failed,
-            program: request.program(),
-            artifact: request.record.artifact,
+        match failed {
+            None => self.program_proven(&program).await,
+            Some(Code::ProgramMismatch) => self.delete_program(&program).await,
+            Some(_) => {}
+        }
+        let set = |record: &mut RequestRecord| {
+            record.end = Some(end);
+            record.updated_ms = now;
+            // A cancellation that came too late did nothing.
+            record.cancelled &= failed.is_some();
             // What was proved stays with the backend until it is forgotten
             // here, so that a volatile stash can be filled again.
-            token: failed.and_then(|_| request.record.token.take()),
-        })
+            if failed.is_some() {
+                record.token = None;
+            }
+        };
+        // If it is not written, a restart finds it as it was and ends it anew.
+        let _ = self.update(id, true, set).await;
+        if let Some(request) = self.lock().requests.get(id) {
+            request.ended.send_replace(true);
+        }
+        self.delete_artifact(&before.artifact).await;
+        if let (Some(token), Some(_)) = (before.token, failed) {
+            let _ = self.backend.forget(&token).await;
+        }
     }
-}
-
-/// What an end leaves to be tidied.
-struct Ending {
-    failed: Option<Code>,
-    program: ProgramKey,
-    artifact: Id,
-    token: Option<Token>,
 }
 
 fn failure(code: Code, text: &str) -> End {

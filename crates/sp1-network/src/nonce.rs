@@ -113,7 +113,7 @@ impl Nonces {
     // SHA-3 with the key in front is a MAC; it has no length extension.
     fn seal(&self, address: Address, tick: u16, count: u16) -> u64 {
         let mac = Sha3_256::new()
-            .chain_update(&*self.key)
+            .chain_update(*self.key)
             .chain_update(address.0)
             .chain_update(tick.to_be_bytes())
             .chain_update(count.to_be_bytes())

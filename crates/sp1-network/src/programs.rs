@@ -63,10 +63,16 @@ impl Inner {
         let state = self.lock();
         let program = state.visible(None, caller, &vk_hash);
         let program = program.ok_or(Refused::ProgramUnknown)?;
+        let own = match caller {
+            Caller::Everything => true,
+            Caller::Owner(owner) => program.owner == owner,
+            Caller::Nobody => false,
+        };
         Ok(GetProgramResponse {
             program: Some(wire::Program {
                 vk_hash: vk_hash.to_vec(),
-                vk: program.vk.clone(),
+                // Nobody has checked it: it is for whoever sent it.
+                vk: if own { program.vk.clone() } else { Vec::new() },
                 program_uri: program_uri(&vk_hash),
                 name: None,
                 owner: Vec::new(),

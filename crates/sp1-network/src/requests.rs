@@ -123,17 +123,20 @@ impl Network {
         inner.consume(signer, body.nonce)?;
         let id = request_id(&body.request_id)?;
         {
-            let mut state = inner.lock();
-            let request = state.requests.get_mut(&id).ok_or(Refused::RequestUnknown)?;
+            let state = inner.lock();
+            let request = state.requests.get(&id).ok_or(Refused::RequestUnknown)?;
             if request.record.requester != signer {
                 return Err(Refused::NotOwner);
             }
             if request.record.end.is_some() && !request.record.cancelled {
                 return Err(Refused::Ended);
             }
-            request.record.cancelled = true;
         }
-        inner.persist(&id).await?;
+        inner
+            .update(&id, false, |record| {
+                record.cancelled |= record.end.is_none()
+            })
+            .await?;
         if let Some(request) = inner.lock().requests.get(&id) {
             request.stop.cancel();
         }
@@ -204,14 +207,32 @@ impl Inner {
         Ok(request)
     }
 
-    /// Writes a request's record as it is now.
-    pub(crate) async fn persist(&self, id: &Id) -> Result<(), Refused> {
+    /// Changes a request's record: written first, then seen. An error leaves
+    /// it as it was, unless the change must be made `anyway`. False if there
+    /// is no such request.
+    pub(crate) async fn update(
+        &self,
+        id: &Id,
+        anyway: bool,
+        change: impl FnOnce(&mut RequestRecord) + Send,
+    ) -> Result<bool, Refused> {
         let _in_order = self.writing.lock().await;
-        let record = match self.lock().requests.get(id) {
-            Some(request) => records::encode(&request.record),
-            None => return Ok(()),
+        let changed = self.lock().requests.get(id).map(|request| {
+            let mut record = request.record.clone();
+            change(&mut record);
+            record
+        });
+        let Some(changed) = changed else {
+            return Ok(false);
         };
-        self.write(&key::request(id), &record).await
+        let bytes = records::encode(&changed);
+        let written = self.write(&key::request(id), &bytes).await;
+        if (written.is_ok() || anyway)
+            && let Some(request) = self.lock().requests.get_mut(id)
+        {
+            request.record = changed;
+        }
+        written.map(|()| true)
     }
 
     /// Forgets a request, its proof too.

@@ -118,9 +118,7 @@ mod tests {
             message,
         ]
         .concat();
-        let (signature, id) = key
-            .sign_prehash_recoverable(&Keccak256::digest(text))
-            .unwrap();
+        let (signature, id) = key.sign_prehash_recoverable(&Keccak256::digest(text));
         let mut bytes = signature.to_vec();
         bytes.push(id.to_byte());
         (Address::of(key.verifying_key()).unwrap(), bytes)
@@ -128,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_address_of_a_known_key() {
-        // The key 0x01…01, as in the SDK's tests; cast wallet address agrees.
+        // The key 0x01…01, that of the SDK's tests.
         let (address, _) = sign(b"");
         assert_eq!(
             address.to_string(),

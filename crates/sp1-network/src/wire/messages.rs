@@ -87,7 +87,7 @@ pub struct Program {
     /// 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub vk_hash: Vec<u8>,
-    /// bincode of `SP1VerifyingKey`, as it was registered.
+    /// bincode of `SP1VerifyingKey`, as it was registered; for its owner only.
     #[prost(bytes = "vec", tag = "2")]
     pub vk: Vec<u8>,
     /// Its name here.
