@@ -43,17 +43,27 @@ fn main() -> ExitCode {
         _ => {}
     }
     let folder_bytes = if name == "probe-folders" { 32 << 20 } else { 0 };
-    let stage = |name: &str, runs_program, part: &str| StageInfo {
+    let stage = |name: &str, runs_program, parts: &[&str]| StageInfo {
         name: name.into(),
         runs_program,
-        parts: vec![part.into()],
+        parts: parts.iter().map(|part| (*part).into()).collect(),
         folder_bytes: if runs_program { folder_bytes } else { 0 },
     };
+    let mut modes = vec![ModeInfo::hiding("plain")];
+    if name == "probe-large" {
+        modes.push(ModeInfo {
+            memory_bytes: 1 << 40,
+            ..ModeInfo::hiding("large")
+        });
+    }
     let prover = Prover {
         system: "probe".into(),
         version: "probe 1".into(),
-        modes: vec![ModeInfo::hiding("plain")],
-        stages: vec![stage("run", true, "script"), stage("finish", false, "key")],
+        modes,
+        stages: vec![
+            stage("run", true, &["script", "extra"]),
+            stage("finish", false, &["key"]),
+        ],
     };
     child::main(prover, |start| {
         Box::new(Probe {
@@ -83,11 +93,11 @@ impl Stage for Probe {
             }
             if program.derived.contains(&part.digest) {
                 let bytes = loader.derived(&part.digest, 1 << 20)?;
-                self.log = format!("derived {}", bytes.len());
+                self.log += &format!("derived-{},", bytes.len());
                 continue;
             }
             let bytes = loader.source(&part.digest, 1 << 20)?;
-            self.log = format!("source {}", bytes.len());
+            self.log += &format!("source-{},", bytes.len());
             match bytes.as_slice() {
                 b"bad program" => return Err(Failure::new(Code::WasmInvalid, "it is bad").into()),
                 b"dies while loading" => std::process::exit(3),
@@ -131,6 +141,7 @@ impl Stage for Probe {
                 format!("{rest}|{report}").into_bytes(),
             )));
         }
+        let key_bytes = here.strip_prefix("vkey ").and_then(|n| n.parse().ok());
         let mine = format!(
             "pid={} loads={} log={}",
             std::process::id(),
@@ -141,7 +152,7 @@ impl Stage for Probe {
             proof: Zeroizing::new(format!("{rest}{report}").into_bytes()),
             public: Zeroizing::new(mine.into_bytes()),
             verified: true,
-            verifying_key: None,
+            verifying_key: key_bytes.map(|n| vec![1; n]),
         })
     }
 }

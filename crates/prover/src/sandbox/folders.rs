@@ -257,6 +257,7 @@ mod tests {
             return; // a machine without
         };
         let path = memory.path();
+        fs::set_permissions(path, Permissions::from_mode(0o700)).unwrap();
         verify(path, u64::MAX, own).unwrap();
         assert_eq!(refused(path, 1, own), "a folder has another size");
         assert_eq!(

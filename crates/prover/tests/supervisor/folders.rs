@@ -10,7 +10,7 @@ use std::process::Command;
 
 use soundproof_protocol::error::Code;
 use soundproof_prover::sandbox::{Layer, SandboxLevel};
-use soundproof_prover::supervisor::{Supervisor, SupervisorError};
+use soundproof_prover::supervisor::{JobRequest, Supervisor, SupervisorError};
 use tokio_util::sync::CancellationToken;
 
 use super::support::{FOLDER_BYTES, Probe, alive, config_with_folders, field, named, wait_until};
@@ -410,13 +410,22 @@ async fn folders_that_leave_no_memory() {
     ));
 }
 
-/// Started ahead, with its program loaded, as any other.
+/// Started ahead, with its program loaded, as any other: of several parts, one of
+/// which some process derived something from before it had any input.
 #[tokio::test]
 async fn processes_with_folders_are_started_ahead() {
     let probe = Probe::of(config_with_folders(), "derive this").await;
-    assert_eq!(field(&report(&probe, "who").await, "log"), "source");
+    let job = async || {
+        let extra = probe.part("extra", "more");
+        let with_extra = |request: &mut JobRequest| request.parts.push(extra);
+        let result = probe.run_with("who|echo|", with_extra).await.unwrap();
+        String::from_utf8_lossy(&result.proof).into_owned()
+    };
+    assert_eq!(field(&job().await, "log"), "source-11,source-4,");
     wait_until("processes are loaded", || probe.stage("run").loaded == 2).await;
-    let report = report(&probe, "who").await;
-    assert_eq!(field(&report, "log"), "derived");
+    let fetched = probe.fetches();
+    let report = job().await;
+    assert_eq!(field(&report, "log"), "derived-12,source-4,");
     assert_eq!(field(&report, "pid"), "1");
+    assert_eq!(probe.fetches(), fetched, "all of it was at hand");
 }

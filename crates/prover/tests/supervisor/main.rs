@@ -16,6 +16,7 @@ use soundproof_protocol::error::Code;
 use soundproof_protocol::mode::ModeInfo;
 use soundproof_prover::sandbox::{Layer, SandboxLevel};
 use soundproof_prover::supervisor::{Supervisor, SupervisorError};
+use soundproof_prover::wire::MAX_VERIFYING_KEY;
 use support::{Probe, alive, field, wait_until};
 use tokio_util::sync::CancellationToken;
 
@@ -203,7 +204,7 @@ async fn the_next_process_is_started_ahead_with_the_program_loaded() {
     let result = probe.run("who|echo|").await.unwrap();
     assert_eq!(
         field(&String::from_utf8_lossy(&result.proof), "log"),
-        "source 11".split(' ').next().unwrap()
+        "source-11,"
     );
     wait_until("processes are loaded", || probe.stage("run").loaded == 2).await;
     let fetched = probe.fetches();
@@ -211,9 +212,45 @@ async fn the_next_process_is_started_ahead_with_the_program_loaded() {
     // Loaded from what the first process derived, and nothing was fetched again.
     assert_eq!(
         field(&String::from_utf8_lossy(&result.proof), "log"),
-        "derived"
+        "derived-12,"
     );
     assert_eq!(probe.fetches(), fetched);
+}
+
+/// A key that the prover computed is the job's; one that cannot be one is not.
+#[tokio::test]
+async fn a_verifying_key_comes_with_the_result() {
+    let probe = Probe::start().await;
+    assert_eq!(probe.run("echo|echo|").await.unwrap().verifying_key, None);
+    for len in [1, MAX_VERIFYING_KEY] {
+        let result = probe.run(&format!("echo|vkey {len}|")).await.unwrap();
+        assert_eq!(result.verifying_key, Some(vec![1; len]));
+    }
+    for len in [0, MAX_VERIFYING_KEY + 1] {
+        let failure = probe.run(&format!("echo|vkey {len}|")).await.unwrap_err();
+        assert_eq!(failure.code, Code::ProverProtocol, "{len}");
+    }
+}
+
+/// Fails if a mode is taken that needs more memory than a job has.
+#[tokio::test]
+async fn a_mode_that_does_not_fit_is_not_offered() {
+    let mut config = support::config();
+    config.executable = support::config_named("probe-large").executable;
+    let probe = Probe::of(config, "plain script").await;
+    let modes = &probe.supervisor.info().modes;
+    assert!(modes[0].offered());
+    let why = modes[1].unavailable.as_deref().unwrap();
+    assert_eq!(
+        why,
+        "needs 1024 GiB of memory for one job; this server gives 0 GiB"
+    );
+    probe.run("echo|echo|").await.unwrap();
+    let failure = probe
+        .run_with("echo|echo|", |request| request.mode = "large".into())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, Code::ModeUnavailable);
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ impl Probe {
             .collect()
     }
 
-    fn part(&self, role: &str, text: &str) -> ProgramPart {
+    pub(crate) fn part(&self, role: &str, text: &str) -> ProgramPart {
         let digest = Digest::of(text.as_bytes());
         self.store
             .parts

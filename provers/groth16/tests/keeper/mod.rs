@@ -45,6 +45,7 @@ impl Keeper {
             memory_bytes: 1 << 30,
             threads: 16,
             cpu_seconds: None,
+            folder_bytes: 0,
         };
         let (mut stream, theirs) = UnixStream::pair().unwrap();
         let theirs = OwnedFd::from(theirs);
