@@ -424,24 +424,4 @@ fn make_keys_ahead(keeper: std::sync::Weak<Keeper>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Broken if a hardware platform started with swap, or with a prover that
-    /// lacks a layer: secrets could reach the host's disk, or a hostile program
-    /// the keeper.
-    #[test]
-    fn hardware_demands_every_layer_and_no_swap() {
-        assert!(matches!(
-            check_swap(Platform::Tdx, true),
-            Err(KeeperError::Swap)
-        ));
-        assert!(check_swap(Platform::Tdx, false).is_ok());
-        assert!(check_swap(Platform::Software, true).is_ok());
-        assert_eq!(
-            required_layers(Platform::Tdx),
-            Some(sandbox::SandboxLevel::full())
-        );
-        assert_eq!(required_layers(Platform::Software), None);
-    }
-}
+mod tests;
