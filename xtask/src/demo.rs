@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut demo = command(&Circuit::semaphore(options.depth), &inputs, runs, &out);
     if options.json && options.with_sp1 {
         let mut said = json(&mut demo)?;
-        said["sp1"] = sp1::demo::run(&out)?;
+        said["sp1"] = sp1::solvency::run(&out)?;
         println!("{said}");
         return both(&said["sp1"]);
     }
@@ -74,8 +74,8 @@ pub(crate) fn run(options: &Options) -> Result {
         return Err(Failure::of("soundproof demo", status));
     }
     if options.with_sp1 {
-        let said = sp1::demo::run(&out)?;
-        println!("{}", sp1::demo::text(&said));
+        let said = sp1::solvency::run(&out)?;
+        println!("{}", sp1::solvency::text(&said));
         return both(&said);
     }
     Ok(())

@@ -57,7 +57,17 @@ pub(crate) fn all(filter: &str, sp1_full: bool) -> Result<Tally> {
     cargo.arg("--no-fail-fast").args(filters);
     tally.join(self::tally(&mut cargo)?);
     let full: &[Check] = if sp1_full { &sp1::cases::FULL } else { &[] };
-    for &(name, check) in CHECKS.iter().chain(&sp1::cases::QUICK).chain(full) {
+    tally.join(check(
+        CHECKS.iter().chain(&sp1::cases::QUICK).chain(full),
+        filter,
+    ));
+    Ok(tally)
+}
+
+/// Runs those whose name contains `filter`.
+pub(crate) fn check<'a>(checks: impl IntoIterator<Item = &'a Check>, filter: &str) -> Tally {
+    let mut tally = Tally::default();
+    for (name, check) in checks {
         if !name.contains(filter) {
             continue;
         }
@@ -72,7 +82,7 @@ pub(crate) fn all(filter: &str, sp1_full: bool) -> Result<Tally> {
             }
         }
     }
-    Ok(tally)
+    tally
 }
 
 /// Tests marked `#[ignore]`: minutes to hours.

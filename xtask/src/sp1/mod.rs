@@ -11,34 +11,58 @@
 //! | `failures` | what the SDK's user sees when something is wrong |
 //! | `survival` | kill -9 at random moments |
 //! | `leaks` | the search for a random input in what was recorded and stored |
-//! | `demo` | `cargo xtask demo --with-sp1` |
+//! | `solvency` | `cargo xtask demo --with-sp1` |
 //! | `recorder` | records what two sides of a connection say |
 
 mod build;
 pub(crate) mod cases;
 pub(crate) mod client;
-pub(crate) mod demo;
 mod failures;
 mod leaks;
 mod recorder;
 pub(crate) mod server;
+pub(crate) mod solvency;
 mod survival;
 
 pub(crate) use build::{Built, Level, build, cargo, clippy};
 
-use crate::shell::{self, Failure, Result};
-use clap::Subcommand;
+use crate::{
+    demo,
+    shell::{self, Failure, Result},
+    test,
+};
+use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub(crate) enum Task {
     /// Build the prover and the SDK's check; prints the executables' paths
     Build(build::Options),
+    /// What `cargo xtask test --sp1-full` checks of SP1, and nothing else
+    Test(TestOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct TestOptions {
+    /// Only cases whose name contains this
+    #[arg(default_value = "")]
+    filter: String,
+    /// Take the executables that are there
+    #[arg(long)]
+    as_built: bool,
 }
 
 pub(crate) fn run(task: &Task) -> Result {
     match task {
         Task::Build(options) => build::run(options),
+        Task::Test(options) => {
+            match options.as_built {
+                true => build::take_as_built(),
+                false => demo::build()?,
+            }
+            let all = cases::QUICK.iter().chain(&cases::FULL);
+            test::conclude(&test::check(all, &options.filter))
+        }
     }
 }
 
