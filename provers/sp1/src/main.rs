@@ -1,0 +1,60 @@
+//! The SP1 prover's executable. The keeper starts it, a process a job; it
+//! confines itself and speaks with its keeper over standard input and output.
+//!
+//! | stage | runs program code | input | output |
+//! |---|---|---|---|
+//! | `prove` | yes: one job a process | SP1's stdin, bincode or zstd of it | proof and public values |
+//!
+//! By hand it verifies proofs: `soundproof-prover-sp1 verify`, and tells a
+//! program's verifying key: `soundproof-prover-sp1 key`.
+//!
+//! Freed memory is zeroed by the allocator, and a panic says nothing.
+
+mod tool;
+
+use std::process::ExitCode;
+
+use soundproof_prover::child::{self, Prover, Start};
+use soundproof_prover::wire::StageInfo;
+use soundproof_prover_sp1::modes::Mode;
+use soundproof_prover_sp1::stage::{self, Prove};
+
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+/// Bytes of private folders: SP1's rings of traces, a guest's memory, and the
+/// runner's executable.
+const FOLDERS: u64 = 8 << 30;
+
+fn main() -> ExitCode {
+    if let Some(task) = tool::Task::from_arguments() {
+        return task.run();
+    }
+    std::panic::set_hook(Box::new(|_| {}));
+    child::main(prover(), |start: &Start| match Prove::new(start) {
+        Ok(prove) => Box::new(prove),
+        // No threads: the keeper sees this process end and starts another.
+        Err(_) => std::process::exit(1),
+    })
+}
+
+fn prover() -> Prover {
+    Prover {
+        system: "sp1".into(),
+        version: concat!(
+            env!("CARGO_PKG_NAME"),
+            " ",
+            env!("CARGO_PKG_VERSION"),
+            ", sp1 6.10.0"
+        )
+        .into(),
+        modes: Mode::ALL.into_iter().map(Mode::info).collect(),
+        stages: vec![StageInfo {
+            name: stage::PROVE.into(),
+            runs_program: true,
+            parts: vec![stage::ELF.into(), stage::VERIFYING_KEY.into()],
+            folder_bytes: FOLDERS,
+        }],
+    }
+}
