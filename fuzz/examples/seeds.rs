@@ -6,6 +6,7 @@
 //!
 //! from the repository's root; `seeds/` is committed.
 
+use prost::Message as _;
 use soundproof_attester::software::{Measured, Options, SoftwarePlatform};
 use soundproof_evidence::Policy;
 use soundproof_fuzz::{Job, NOW_MS, description, receipt_key, signing_key};
@@ -27,6 +28,7 @@ use soundproof_prover::wire::{
     Done, Form, Need, Output, OutputKind, Part, Progress, ToKeeper, ToProver, write_data,
     write_message,
 };
+use soundproof_sp1_network::wire::{AuctionBody, BaseBody, Signed};
 use soundproof_testkit::session as testkit;
 use std::{error::Error, fs, io, path::Path};
 
@@ -37,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
     prover()?;
+    sp1()?;
     files()?;
     Ok(())
 }
@@ -133,6 +136,75 @@ fn protocol(session: SessionEvidence) -> io::Result<()> {
     put("session_opened", "one", &cbor::to_vec(&opened))?;
     link(&job, open, opened)
 }
+
+/// The SP1 SDK's messages, as its own encoder makes them.
+fn sp1() -> io::Result<()> {
+    let base = BaseBody {
+        nonce: 150,
+        vk_hash: vec![0x11; 32],
+        version: "sp1-v6.1.0".into(),
+        mode: 2,
+        strategy: 2,
+        stdin_uri: "stdins/test".into(),
+        deadline: 1_800_000_000,
+        cycle_limit: 100_000,
+        gas_limit: 200_000,
+        min_auction_period: 30,
+        whitelist: vec![vec![0x22; 20], vec![0x33; 20]],
+        stdin_private: true,
+    };
+    let auction = AuctionBody {
+        nonce: 150,
+        vk_hash: vec![0x11; 32],
+        version: "sp1-v6.1.0".into(),
+        mode: 2,
+        strategy: 2,
+        stdin_uri: "stdins/test".into(),
+        deadline: 1_800_000_000,
+        cycle_limit: 100_000,
+        gas_limit: 200_000,
+        min_auction_period: 30,
+        whitelist: vec![vec![0x22; 20], vec![0x33; 20]],
+        domain: vec![0x44; 32],
+        auctioneer: vec![0x55; 20],
+        executor: vec![0x66; 20],
+        verifier: vec![0x77; 20],
+        public_values_hash: Some(vec![0x88; 32]),
+        base_fee: "123".into(),
+        max_price_per_pgu: "456".into(),
+        variant: 1,
+        treasury: vec![0x99; 20],
+        stdin_private: true,
+    };
+    let base = base.encode_to_vec();
+    // By the key 0x01…01 over the base body.
+    let signature = SIGNATURE.to_vec();
+    put("sp1_request", "base", &base)?;
+    put("sp1_request", "auction", &auction.encode_to_vec())?;
+    put("sp1_signature", "one", &[&signature[..], &base].concat())?;
+    let signed = Signed {
+        format: 1,
+        signature,
+        body: Some(base),
+    };
+    put("sp1_request", "signed", &signed.encode_to_vec())?;
+
+    let elf = b"\x7fELF that is short";
+    let raw = [&(elf.len() as u64).to_le_bytes()[..], elf].concat();
+    put("sp1_elf", "raw", &raw)?;
+    // A frame of one block that is not compressed.
+    let len = u8::try_from(raw.len()).map_err(io::Error::other)?;
+    let head = [0x28, 0xb5, 0x2f, 0xfd, 0x20, len, len << 3 | 1, len >> 5, 0];
+    put("sp1_elf", "zstd", &[&head[..], &raw].concat())
+}
+
+const SIGNATURE: [u8; 65] = [
+    0x89, 0x80, 0xb0, 0xec, 0x55, 0x3f, 0xbe, 0xff, 0x63, 0x09, 0xa1, 0x29, 0x3f, 0xa3, 0xc6, 0xf6,
+    0x58, 0xf9, 0xb3, 0xa2, 0xd4, 0x3d, 0x0b, 0xea, 0xff, 0xc8, 0xd8, 0xf7, 0x90, 0x74, 0xd2, 0xb7,
+    0x50, 0xa0, 0x15, 0xf2, 0x50, 0x3f, 0x85, 0xb0, 0xcb, 0x96, 0xdf, 0x8a, 0xca, 0x55, 0xa3, 0x46,
+    0x75, 0x42, 0x7d, 0x0a, 0xd9, 0xba, 0x3c, 0x76, 0x1c, 0x2b, 0x57, 0x95, 0xcf, 0x61, 0xc0, 0x76,
+    0x1c,
+];
 
 fn link(job: &Job, open: OpenSession, opened: SessionOpened) -> io::Result<()> {
     let id = job.description.job;

@@ -85,8 +85,18 @@ impl Network {
         let id = inner.random()?;
         let request = inner.admit_request(id, requester, body, raw, caller)?;
         let record = records::encode(&request.record);
-        inner.write(&key::request(&id), &record).await?;
-        inner.lock().insert_request(id, request);
+        let written = inner.write(&key::request(&id), &record).await;
+        {
+            let mut state = inner.lock();
+            if let Err(refused) = written {
+                // The input is there for the next try.
+                if let Some(upload) = state.artifacts.get_mut(&request.record.artifact) {
+                    upload.used_by = None;
+                }
+                return Err(refused);
+            }
+            state.insert_request(id, request);
+        }
         self.spawn_driver(id);
         Ok(reply(&id))
     }

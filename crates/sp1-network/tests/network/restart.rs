@@ -2,7 +2,7 @@
 
 use crate::common::{Client, ELF, World, failed, http, proved, until};
 use soundproof_protocol::error::Code;
-use soundproof_sp1_network::MemoryStash;
+use soundproof_sp1_network::{Journal as _, MemoryStash};
 use std::sync::Arc;
 
 const STDIN: &[u8] = b"a secret that is an input";
@@ -189,4 +189,43 @@ async fn a_nonce_of_the_process_before_is_asked_for_again() {
     let refused = client.request_with(nonce, &uri).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::Aborted);
     client.request(&uri).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_accepted_that_the_journal_does_not_hold() {
+    let world = World::new();
+    let running = world.start().await;
+    let client = Client::new(running.address, 1, &world).await;
+    world.journal.fail(1);
+    let refused = client.create_artifact(2).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    let place = client.create_artifact(1).await.unwrap();
+    let url = &place.artifact_presigned_url;
+    world.journal.fail(1);
+    let program = client.packed(ELF);
+    assert_eq!(http("PUT", url, &program).await.0, 504);
+    assert_eq!(
+        world.memory.bytes(),
+        0,
+        "an upload that was not noted is not kept"
+    );
+    assert_eq!(http("PUT", url, &program).await.0, 200);
+    world.journal.fail(1);
+    let refused = client.create_program(place.artifact_uri.clone()).await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::Unavailable);
+    client.create_program(place.artifact_uri).await.unwrap();
+    let uri = client.upload(2, STDIN).await;
+    world.journal.fail(1);
+    let refused = client.request(&uri).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    assert!(world.backend.submitted().is_empty());
+    // The SDK tries again, with the same input.
+    let id = client.request(&uri).await.unwrap();
+    until("it is waited for", || world.backend.waits() == 1).await;
+    world.journal.fail(1);
+    let refused = client.cancel(&id).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Unavailable);
+    assert_eq!(world.backend.cancelled(), 0);
+    client.cancel(&id).await.unwrap();
+    assert_eq!(client.status(&id).await.unwrap().fulfillment_status, 4);
 }

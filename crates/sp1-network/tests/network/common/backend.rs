@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use soundproof_protocol::error::Code;
 use soundproof_sp1_network::{
-    Backend, BackendError, Clock, Ended, Mode, Offers, ProofJob, Refusal, Secret, Token,
+    Backend, BackendError, Clock, Ended, Journal, JournalError, MemoryJournal, Mode, Offers,
+    ProofJob, Record, Refusal, Secret, Token,
 };
 use std::{
     collections::VecDeque,
@@ -59,6 +60,7 @@ struct Seen {
     failures: VecDeque<BackendError>,
     /// How the next jobs end, before they stay open.
     ends: VecDeque<Ended>,
+    panic: bool,
 }
 
 pub struct FakeBackend {
@@ -114,6 +116,10 @@ impl FakeBackend {
         self.seen.lock().unwrap().failures.push_back(error);
     }
 
+    pub fn panic(&self) {
+        self.seen.lock().unwrap().panic = true;
+    }
+
     /// Ends the job that was submitted last.
     pub fn end(&self, end: Ended) {
         let token = {
@@ -159,6 +165,45 @@ pub fn failed(code: Code) -> Ended {
     }
 }
 
+/// A journal that fails as often as it is told.
+pub struct FlakyJournal {
+    memory: MemoryJournal,
+    failures: AtomicU64,
+}
+
+impl FlakyJournal {
+    pub fn new() -> Self {
+        Self {
+            memory: MemoryJournal::new(10_000),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    pub fn fail(&self, times: u64) {
+        self.failures.store(times, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Journal for FlakyJournal {
+    async fn load(&self) -> Result<Vec<Record>, JournalError> {
+        self.memory.load().await
+    }
+
+    async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), JournalError> {
+        let left = self.failures.load(Ordering::SeqCst);
+        if left > 0 {
+            self.failures.store(left - 1, Ordering::SeqCst);
+            return Err(JournalError("the medium failed, as it was told".to_owned()));
+        }
+        self.memory.put(key, value).await
+    }
+
+    async fn delete(&self, key: &[u8]) -> Result<(), JournalError> {
+        self.memory.delete(key).await
+    }
+}
+
 #[async_trait]
 impl Backend for FakeBackend {
     async fn ready(&self) -> Result<Offers, Refusal> {
@@ -174,6 +219,10 @@ impl Backend for FakeBackend {
         let mut gate = self.gate.subscribe();
         gate.wait_for(|open| *open).await.unwrap();
         let mut seen = self.seen.lock().unwrap();
+        if core::mem::take(&mut seen.panic) {
+            drop(seen);
+            panic!("the backend panics, as it was told");
+        }
         if let Some(failure) = seen.failures.pop_front() {
             return Err(failure);
         }

@@ -4,13 +4,12 @@
 mod backend;
 mod client;
 
-pub use backend::{FakeBackend, TestClock, failed, proved};
+pub use backend::{FakeBackend, FlakyJournal, TestClock, failed, proved};
 pub use client::{Client, ELF, VK, http, split};
 
 use axum::{Extension, Router};
 use soundproof_sp1_network::{
-    BaseUrl, Caller, Config, Journal, MemoryJournal, MemoryStash, Network, Parts, Stash,
-    SystemEntropy,
+    BaseUrl, Caller, Config, MemoryStash, Network, Parts, Stash, SystemEntropy,
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -20,7 +19,7 @@ pub struct World {
     pub backend: Arc<FakeBackend>,
     pub stash: Arc<dyn Stash>,
     pub memory: Arc<MemoryStash>,
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<FlakyJournal>,
     pub clock: Arc<TestClock>,
     pub config: Config,
     pub caller: Caller,
@@ -38,7 +37,7 @@ impl World {
             backend: Arc::new(FakeBackend::new()),
             stash: Arc::clone(&memory) as _,
             memory,
-            journal: Arc::new(MemoryJournal::new(10_000)),
+            journal: Arc::new(FlakyJournal::new()),
             clock: Arc::new(TestClock::default()),
             config,
             caller: Caller::Nobody,
@@ -50,7 +49,7 @@ impl World {
         let network = Network::open(Parts {
             backend: Arc::clone(&self.backend) as _,
             stash: Arc::clone(&self.stash),
-            journal: Arc::clone(&self.journal),
+            journal: Arc::clone(&self.journal) as _,
             clock: Arc::clone(&self.clock) as _,
             entropy: Arc::new(SystemEntropy),
             config: self.config.clone(),
