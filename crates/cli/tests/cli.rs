@@ -58,6 +58,7 @@ fn every_command_is_there() {
         [
             "serve",
             "prove",
+            "connect",
             "verify",
             "jobs",
             "circuit",
@@ -177,6 +178,9 @@ fn usage_is_exit_code_2() {
         ],
         &["prove", "--input", "c", "--acknowledge-not-hiding"],
         &["prove", "--url", "http://127.0.0.1:1", "--input", "a"],
+        &["connect"],
+        &["connect", "http://127.0.0.1:1"],
+        &["connect", "http://127.0.0.1:1", "--listen", "7601"],
         &["jobs", "watch"],
         &["jobs", "cancel", "not-an-id"],
         &[
