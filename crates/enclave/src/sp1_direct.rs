@@ -17,6 +17,7 @@ mod keys;
 mod stash;
 
 use crate::Error;
+use axum::{Router, extract::Request};
 use journal::SealedJournal;
 use keys::Keys;
 use soundproof::{Client, Policy};
@@ -30,6 +31,7 @@ use soundproof_sp1_network::{
 use soundproof_sp1_proxy::{ClientBackend, Receipts, Rhythm, Standing};
 use stash::SealedStash;
 use std::{path::PathBuf, sync::Arc};
+use tower::ServiceExt as _;
 
 /// The folder inside the store's.
 const FOLDER: &str = "sp1-direct";
@@ -55,7 +57,7 @@ struct Settings {
     requesters: Requesters,
 }
 
-async fn router(settings: Settings, inner: Inner) -> Result<axum::Router, Error> {
+async fn router(settings: Settings, inner: Inner) -> Result<Router, Error> {
     let base_url = match settings.base_url {
         Some(url) => url,
         None if inner.public.address.ip().is_unspecified() => {
@@ -90,12 +92,21 @@ async fn router(settings: Settings, inner: Inner) -> Result<axum::Router, Error>
         config,
     })
     .await?;
-    let router = network.router().merge(receipts.router());
+    let router = afresh(network.router().merge(receipts.router()));
     tokio::spawn(async move {
         inner.stopping.cancelled().await;
         network.stop().await;
     });
     Ok(router)
+}
+
+/// A router that sees requests as they came: what the gateway's own router
+/// noted of a path is not this one's.
+fn afresh(router: Router) -> Router {
+    Router::new().fallback(move |mut request: Request| {
+        request.extensions_mut().clear();
+        router.clone().oneshot(request)
+    })
 }
 
 /// How URLs begin, without a slash at the end.

@@ -176,7 +176,15 @@ impl Backend for ClientBackend {
                 let proof = Secret::from(proven.proof);
                 Ok(Ended::Proved { proof })
             }
-            Err(error) => ended(&error).ok_or_else(|| self.failed(&error)),
+            Err(error) => match ended(&error) {
+                Some(end) => {
+                    if matches!(&end, Ended::Failed { code: Code::KeyLost, .. }) {
+                        self.standing.look_again();
+                    }
+                    Ok(end)
+                }
+                None => Err(self.failed(&error)),
+            },
         }
     }
 
