@@ -22,7 +22,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, time::Instant};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio};
 
 /// Measured proofs of a side before it is the other's turn.
 const BLOCK: u32 = 3;
@@ -182,13 +182,14 @@ fn merge(all: &mut Peaks, side: &str, peaks: BTreeMap<Role, u64>) {
     }
 }
 
-/// From the prover's process start until it could take a job, and its end.
+/// From the start of the prover's process until it can take a job.
 fn ready(built: &Built, mode: &str) -> Result<Series> {
     let mut all = Vec::new();
     for _ in 0..STARTS {
-        let start = Instant::now();
-        shell::output(shell::command(&built.prover).args(["ready", "--mode", mode]))?;
-        all.push(start.elapsed().as_secs_f64() * 1000.0);
+        let said = shell::output(shell::command(&built.prover).args(["start", mode]))?;
+        let said: Value = serde_json::from_str(&said).unwrap_or_default();
+        let ms = said["ready_ms"].as_f64();
+        all.push(ms.ok_or_else(|| Failure::of("soundproof-prover-sp1 start", said))?);
     }
     Ok(Series::new(format!("prover ready, {mode}"), all))
 }
