@@ -82,7 +82,11 @@ async fn router(settings: Settings, inner: Inner) -> Result<Router, Error> {
     let mut config = Config::default();
     config.base_url = Some(base_url);
     config.requesters = settings.requesters;
-    let stash = SealedStash::open(settings.folder.join("stash"), keys.clone(), settings.min_free)?;
+    let stash = SealedStash::open(
+        settings.folder.join("stash"),
+        keys.clone(),
+        settings.min_free,
+    )?;
     let network = Network::open(Parts {
         backend: Arc::new(backend),
         stash: Arc::new(stash),
@@ -144,7 +148,14 @@ mod tests {
     fn settings_that_cannot_be_used_are_refused() {
         assert_eq!(base("https://a.example/").unwrap(), "https://a.example");
         assert_eq!(base("http://127.0.0.1:80").unwrap(), "http://127.0.0.1:80");
-        for wrong in ["", "a.example", "ftp://a", "https://", "https://u@a", "https://a?b"] {
+        for wrong in [
+            "",
+            "a.example",
+            "ftp://a",
+            "https://",
+            "https://u@a",
+            "https://a?b",
+        ] {
             assert!(base(wrong).is_err(), "{wrong}");
         }
         let one = format!("0x{}", "aB".repeat(20));

@@ -9,13 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use soundproof::{
     Client, Error, Input, JobAccess, JobOptions, Observer, Part, Program, Sp1Mode,
-    protocol::{
-        description::Limits,
-        digest::Hasher,
-        error::Code,
-        id::JobId,
-        ticket::Ticket,
-    },
+    protocol::{description::Limits, digest::Hasher, error::Code, id::JobId, ticket::Ticket},
 };
 use soundproof_sp1_network::{
     Backend, BackendError, Ended, MAX_TOKEN, Mode, Offers, ProofJob, Refusal, Secret, Token,
@@ -178,7 +172,13 @@ impl Backend for ClientBackend {
             }
             Err(error) => match ended(&error) {
                 Some(end) => {
-                    if matches!(&end, Ended::Failed { code: Code::KeyLost, .. }) {
+                    if matches!(
+                        &end,
+                        Ended::Failed {
+                            code: Code::KeyLost,
+                            ..
+                        }
+                    ) {
                         self.standing.look_again();
                     }
                     Ok(end)
@@ -249,10 +249,7 @@ fn token(request: &[u8; REQUEST], ticket: &[u8]) -> Result<Token, BackendError> 
 
 fn open(token: &Token) -> Result<([u8; REQUEST], Ticket), BackendError> {
     let invalid = || BackendError::of(Code::TicketInvalid);
-    let (request, ticket) = token
-        .0
-        .split_first_chunk::<REQUEST>()
-        .ok_or_else(invalid)?;
+    let (request, ticket) = token.0.split_first_chunk::<REQUEST>().ok_or_else(invalid)?;
     let ticket = Ticket::from_slice(ticket).map_err(|_| invalid())?;
     Ok((*request, ticket))
 }

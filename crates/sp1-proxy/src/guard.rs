@@ -196,7 +196,11 @@ mod tests {
         assert_eq!(get(&[("host", US), ("host", US)]), Err(Refused::Host));
         let both = check(&rules, "http://evil.example/x", &[("host", US)]);
         assert_eq!(both, Err(Refused::Host));
-        let both = check(&rules, "http://127.0.0.1:7601/x", &[("host", "evil.example")]);
+        let both = check(
+            &rules,
+            "http://127.0.0.1:7601/x",
+            &[("host", "evil.example")],
+        );
         assert_eq!(both, Err(Refused::Host));
         for origin in ["null", "http://127.0.0.1:7601", "https://evil.example", ""] {
             let headers = [("host", US), ("origin", origin)];

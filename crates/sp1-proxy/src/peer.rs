@@ -116,10 +116,18 @@ mod tests {
     #[test]
     fn lines_that_are_none_are_passed_over() {
         let own: SocketAddr = "127.0.0.1:8080".parse().unwrap();
-        for table in ["", "x", "h\n\n0:\n0: a b c\n0: é:1 é:1 01 0 0 0 0", "h\n0: 0100007F 0100007F:1 01"] {
+        for table in [
+            "",
+            "x",
+            "h\n\n0:\n0: a b c\n0: é:1 é:1 01 0 0 0 0",
+            "h\n0: 0100007F 0100007F:1 01",
+        ] {
             assert_eq!(find(table, own, own), None);
         }
-        assert_eq!(address("00000000000000000000000001000000:0001").unwrap().1, 1);
+        assert_eq!(
+            address("00000000000000000000000001000000:0001").unwrap().1,
+            1
+        );
         assert_eq!(address("0100007:1"), None);
     }
 

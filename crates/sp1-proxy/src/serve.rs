@@ -208,7 +208,10 @@ mod tests {
         let router = Router::new().route("/secret", get(|| async { "the secret" }));
         let serving = tokio::spawn(serve(door, router, stop.clone()));
         let own = asked(address, me.as_raw()).await;
-        assert!(own.starts_with("HTTP/1.1 200") && own.ends_with("the secret"), "{own}");
+        assert!(
+            own.starts_with("HTTP/1.1 200") && own.ends_with("the secret"),
+            "{own}"
+        );
         if me.is_root() {
             assert_eq!(asked(address, 65534).await, "");
         } else {
@@ -221,7 +224,9 @@ mod tests {
     #[tokio::test]
     async fn only_loopback_is_listened_on() {
         for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-            let error = Door::open(address.parse().unwrap(), None).await.unwrap_err();
+            let error = Door::open(address.parse().unwrap(), None)
+                .await
+                .unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{address}");
         }
     }

@@ -138,11 +138,7 @@ impl Shared {
         session: &mut Option<AcceptedSession>,
         due: bool,
     ) -> Result<Offers, Refusal> {
-        let info = self
-            .client
-            .info()
-            .await
-            .map_err(|error| refusal(&error))?;
+        let info = self.client.info().await.map_err(|error| refusal(&error))?;
         let good = session.as_ref().is_some_and(|session| {
             session.transcript().instance == info.instance
                 && session.remaining() > self.rhythm.margin

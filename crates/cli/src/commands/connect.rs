@@ -99,19 +99,21 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
         ProxyError::Server(error) => Failure::from(error),
         error => Failure::new(Code::Internal, error.to_string()),
     })?;
+    let lost = |error: std::io::Error| {
+        Failure::new(Code::Internal, format!("signals or command: {error}"))
+    };
+    let stops = Stops::listen().map_err(lost)?;
     let ended = match args.command.split_first() {
         None => {
             say(&proxy, &verdict, server, output).await;
-            until_stopped().await;
+            stops.first().await;
             None
         }
         Some((program, arguments)) => {
             // Standard output is the command's own.
             output.warn(&verdict);
-            let mut child = start(program, arguments, &proxy)?;
-            Some(wait(&mut child).await.map_err(|error| {
-                Failure::new(Code::Internal, format!("the command was lost: {error}"))
-            })?)
+            let child = start(program, arguments, &proxy)?;
+            Some(stops.wait(child).await.map_err(lost)?)
         }
     };
     proxy.stop().await;
@@ -208,47 +210,65 @@ fn start(program: &OsStr, arguments: &[OsString], proxy: &Proxy) -> Result<Child
         .map_err(|error| Failure::file(Path::new(program), &error))
 }
 
-/// Waits for the command. What asks this process to stop is the command's to
-/// obey: a terminal's Ctrl-C reaches it by itself, a SIGTERM is passed on.
-async fn wait(child: &mut Child) -> std::io::Result<ExitStatus> {
+/// What asks this process to stop: Ctrl-C, and SIGTERM where there is one.
+struct Stops {
     #[cfg(unix)]
-    {
-        use rustix::process::{Pid, Signal, kill_process};
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Stops {
+    /// From now on they no longer end this process by themselves.
+    fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn first(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// Waits for the command, which is asked to stop in this one's place: a
+    /// terminal's Ctrl-C reaches it by itself, a SIGTERM is passed on.
+    async fn wait(mut self, mut child: Child) -> std::io::Result<ExitStatus> {
+        use rustix::process::{Pid, Signal, kill_process};
         let pid = child
             .id()
             .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         loop {
             tokio::select! {
                 status = child.wait() => return status,
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {
                     // It may have ended just now.
                     let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
                 }
             }
         }
     }
-    #[cfg(not(unix))]
-    child.wait().await
 }
 
-/// Until Ctrl-C, or SIGTERM where there is one.
-async fn until_stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
+#[cfg(not(unix))]
+impl Stops {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
     }
-    let _ = tokio::signal::ctrl_c().await;
+
+    async fn first(self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+
+    async fn wait(self, mut child: Child) -> std::io::Result<ExitStatus> {
+        child.wait().await
+    }
 }
 
 /// As shells tell it: a signal is 128 and its number.

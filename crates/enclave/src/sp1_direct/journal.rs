@@ -126,7 +126,9 @@ impl Journal for SealedJournal {
     }
 
     async fn delete(&self, key: &[u8]) -> Result<(), JournalError> {
-        let path = self.folder.join(self.name(key).map_err(|error| failed(&error))?);
+        let path = self
+            .folder
+            .join(self.name(key).map_err(|error| failed(&error))?);
         match tokio::fs::remove_file(path).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&error)),
             _ => sync(&self.folder).await.map_err(|error| failed(&error)),

@@ -268,15 +268,15 @@ mod tests {
     async fn what_breaks_leaves_nothing() {
         let home = tempfile::tempdir().unwrap();
         let stash = stash(home.path(), 1);
-        let broken = || {
-            stream::iter([Ok(random(2 * CHUNK)), Err(IncomingError::Broken)]).boxed()
-        };
+        let broken = || stream::iter([Ok(random(2 * CHUNK)), Err(IncomingError::Broken)]).boxed();
         let error = stash.put(ID, Kind::Stdin, broken(), u64::MAX).await;
         assert_eq!(error, Err(StashError::Source(IncomingError::Broken)));
         let long = incoming_of(random(CHUNK));
         let error = stash.put(ID, Kind::Stdin, long, CHUNK as u64 - 1).await;
         assert_eq!(error, Err(StashError::TooLong));
-        let never = stream::iter([Ok(random(5))]).chain(stream::pending()).boxed();
+        let never = stream::iter([Ok(random(5))])
+            .chain(stream::pending())
+            .boxed();
         let waiting = stash.put(ID, Kind::Stdin, never, u64::MAX);
         let gave_up = tokio::time::timeout(std::time::Duration::from_millis(50), waiting);
         gave_up.await.unwrap_err();

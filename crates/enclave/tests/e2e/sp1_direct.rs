@@ -72,7 +72,11 @@ async fn off_by_default_and_the_answer_says_what_to_do() {
     let sdk = Sdk::new(world.server.url());
     let refused = sdk.nonce().await.unwrap_err();
     assert_eq!(refused.code, UNIMPLEMENTED);
-    assert!(refused.text.contains("soundproof connect"), "{}", refused.text);
+    assert!(
+        refused.text.contains("soundproof connect"),
+        "{}",
+        refused.text
+    );
     assert!(!world.server.data().join("sp1-direct").exists());
     let url = format!("{}/sp1/artifacts/{}", world.server.url(), "0".repeat(64));
     assert_eq!(sdk.put(&url, vec![1]).await, 404);
@@ -159,7 +163,11 @@ async fn no_window_of_an_input_lies_on_the_disk_or_in_a_log() {
     assert!(sdk.end(&quick).await.is_some());
     search(&secret);
     // The search finds what is there.
-    std::fs::write(world.server.logs().join("control"), &slow[100..100 + WINDOW]).unwrap();
+    std::fs::write(
+        world.server.logs().join("control"),
+        &slow[100..100 + WINDOW],
+    )
+    .unwrap();
     let (_, hits) = found(&slow, world.server.logs());
     assert_eq!(hits, [(world.server.logs().join("control"), 0)]);
     // And what ended is kept no longer than its proof.
