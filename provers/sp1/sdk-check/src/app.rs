@@ -190,7 +190,7 @@ pub(crate) async fn details(client: &NetworkProver, request_id: B256) -> Value {
             "execution_status": request.execution_status().as_str_name(),
             "execute_fail_cause": request.execute_fail_cause().as_str_name(),
             "error": request.error().as_str_name(),
-            "error_trace": request.error_trace,
+            "error_trace": request.error_trace.as_deref().map(String::from_utf8_lossy),
             "deadline": request.deadline,
             "version": request.version,
             "vk_hash": hex::encode(&request.vk_hash),
