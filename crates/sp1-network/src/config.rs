@@ -140,6 +140,10 @@ pub struct Times {
     /// A status call is held this long at most. The SDK's own limit on a call
     /// is 60 seconds.
     pub poll: u64,
+    /// A status call is held if the one before it, for the same request, was
+    /// answered no longer ago than this: the SDK's `wait_proof` asks again
+    /// after two seconds. Who looks at many requests in turn is not held up.
+    pub poll_gap: u64,
     /// A nonce is good for this long.
     pub nonce: u64,
     /// An upload is begun, and is used, within this time.
@@ -163,6 +167,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             poll: 15_000,
+            poll_gap: 5_000,
             nonce: 300_000,
             artifact: 3_600_000,
             upload_idle: 60_000,

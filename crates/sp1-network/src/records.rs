@@ -9,6 +9,7 @@ use crate::{
 use minicbor::{Decode, Encode};
 use sha3::{Digest as _, Sha3_256};
 use soundproof_protocol::error::Code;
+use std::time::Instant;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -139,6 +140,8 @@ pub(crate) struct Request {
     pub(crate) stop: CancellationToken,
     /// Status calls that wait.
     pub(crate) polls: usize,
+    /// When the last status call was answered.
+    pub(crate) polled: Option<Instant>,
 }
 
 impl Request {
@@ -156,6 +159,7 @@ impl Request {
             ended,
             stop,
             polls: 0,
+            polled: None,
         })
     }
 

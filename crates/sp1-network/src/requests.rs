@@ -20,7 +20,10 @@ use crate::{
 };
 use prost::Message as _;
 use soundproof_protocol::error::Code;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Where proofs are had, below the base URL.
 pub(crate) const PATH: &str = "/sp1/proofs/";
@@ -101,7 +104,8 @@ impl Network {
         Ok(reply(&id))
     }
 
-    /// `GetProofRequestStatus`: held until the end, or for some seconds.
+    /// `GetProofRequestStatus`: held until the end, or for some seconds, if the
+    /// caller keeps asking.
     pub(crate) async fn status(
         &self,
         id: &[u8],
@@ -432,7 +436,13 @@ impl<'a> Waiting<'a> {
     fn new(inner: &'a Arc<Inner>, id: Id) -> Result<Option<Self>, Refused> {
         let mut state = inner.lock();
         let request = state.requests.get_mut(&id).ok_or(Refused::RequestUnknown)?;
-        if request.record.end.is_some() || request.polls >= inner.config.limits.polls_each {
+        let gap = Duration::from_millis(inner.config.times.poll_gap);
+        let keeps_asking = request.polled.is_some_and(|at| at.elapsed() <= gap);
+        request.polled = Some(Instant::now());
+        if request.record.end.is_some()
+            || !keeps_asking
+            || request.polls >= inner.config.limits.polls_each
+        {
             return Ok(None);
         }
         let Ok(place) = inner.polls.try_acquire() else {
@@ -453,6 +463,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(request) = self.inner.lock().requests.get_mut(&self.id) {
             request.polls = request.polls.saturating_sub(1);
+            request.polled = Some(Instant::now());
         }
     }
 }

@@ -82,10 +82,13 @@ async fn a_status_call_waits_for_the_end() {
     let running = world.start().await;
     let client = Client::new(running.address, 1, &world).await;
     let id = client.submit(STDIN).await;
-    // Held for as long as is set, and then assigned, so that Mainnet clients
-    // do not give the auction up.
+    // The first one is answered at once.
+    let first = client.status_once(&id).await.unwrap();
+    assert_eq!(first.fulfillment_status, 2);
+    // The next is held for as long as is set, and then assigned, so that
+    // Mainnet clients do not give the auction up.
     let began = Instant::now();
-    let status = client.status(&id).await.unwrap();
+    let status = client.status_once(&id).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(390));
     assert_eq!((status.fulfillment_status, status.execution_status), (2, 1));
     assert_eq!(status.deadline, client.deadline);
@@ -101,6 +104,21 @@ async fn a_status_call_waits_for_the_end() {
     world.backend.end(proved(b"p"));
     for status in waiting {
         assert_eq!(status.await.unwrap(), 3);
+    }
+}
+
+#[tokio::test]
+async fn who_looks_now_and_then_is_not_held_up() {
+    let mut world = World::new();
+    world.config.times.poll = 600_000;
+    world.config.times.poll_gap = 0;
+    let running = world.start().await;
+    let client = Client::new(running.address, 1, &world).await;
+    let id = client.submit(STDIN).await;
+    for _ in 0..3 {
+        let status = client.status_once(&id).await.unwrap();
+        assert_eq!(status.fulfillment_status, 2);
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
