@@ -5,7 +5,7 @@
 //!
 //! May touch: `/proc`, which shows its own processes, and the exit.
 //!
-//! `unsafe` for `sigaction(2)`, with a handler that only exits, `_exit(2)` and `sysconf(3)`.
+//! `unsafe` for `sigaction(2)`, with a handler that only exits, and `_exit(2)`.
 #![allow(unsafe_code)]
 
 use std::fs;
@@ -29,12 +29,11 @@ pub(super) fn start(budget: u64) -> io::Result<()> {
     for signal in [libc::SIGABRT, libc::SIGXCPU] {
         exit_on(signal)?;
     }
-    let page = page_size();
     thread::Builder::new()
         .name("memory".into())
         .stack_size(64 * 1024)
         .spawn(move || {
-            while private_pages().is_ok_and(|pages| pages.saturating_mul(page) <= budget) {
+            while private_bytes().is_ok_and(|bytes| bytes <= budget) {
                 thread::sleep(PERIOD);
             }
             // SAFETY: ends the process without running anything of it.
@@ -43,8 +42,9 @@ pub(super) fn start(budget: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Pages of all processes that belong to no file.
-fn private_pages() -> io::Result<u64> {
+/// Memory of all processes that belongs to no file, and the tables that map what
+/// does: with a page here and there in a large file these can be as large.
+fn private_bytes() -> io::Result<u64> {
     let mut sum = 0u64;
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
@@ -54,25 +54,24 @@ fn private_pages() -> io::Result<u64> {
             continue;
         }
         // One that has just ended has none.
-        if let Ok(text) = fs::read_to_string(entry.path().join("statm")) {
+        if let Ok(text) = fs::read_to_string(entry.path().join("status")) {
             sum = sum.saturating_add(private(&text).ok_or(io::ErrorKind::InvalidData)?);
         }
     }
     Ok(sum)
 }
 
-/// From `/proc/PID/statm`: what is resident, less what is shared with a file.
-fn private(statm: &str) -> Option<u64> {
-    let mut numbers = statm.split_ascii_whitespace().skip(1);
-    let resident: u64 = numbers.next()?.parse().ok()?;
-    let shared: u64 = numbers.next()?.parse().ok()?;
-    Some(resident.saturating_sub(shared))
-}
-
-fn page_size() -> u64 {
-    // SAFETY: asks for a number that the C library knows from the start.
-    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    u64::try_from(size).unwrap_or(u64::MAX)
+/// From `/proc/PID/status`; one that has ended, and is not collected, has none.
+fn private(status: &str) -> Option<u64> {
+    let mut kib = 0u64;
+    for line in status.lines() {
+        let counted = ["RssAnon:", "VmPTE:", "VmSwap:"];
+        if let Some(value) = counted.iter().find_map(|name| line.strip_prefix(name)) {
+            let number = value.trim().strip_suffix(" kB")?;
+            kib = kib.checked_add(number.parse().ok()?)?;
+        }
+    }
+    kib.checked_mul(1024)
 }
 
 extern "C" fn exit(signal: libc::c_int) {
@@ -97,9 +96,16 @@ mod tests {
 
     #[test]
     fn what_belongs_to_no_file() {
-        assert_eq!(private("5000 1200 200 10 0 3000 0\n"), Some(1000));
-        assert_eq!(private("5000 1 2"), Some(0));
-        for malformed in ["", "5000", "5000 1200", "5000 x 200"] {
+        let status = "Name:\tx\nVmPeak:\t   99 kB\nRssAnon:\t   12 kB\nRssShmem:\t    7 kB\n\
+                      VmPTE:\t    3 kB\nVmSwap:\t    0 kB\n";
+        assert_eq!(private(status), Some(15 * 1024));
+        assert_eq!(private("Name:\tx\nState:\tZ (zombie)\n"), Some(0));
+        for malformed in [
+            "RssAnon:\t12",
+            "RssAnon:\tx kB",
+            "VmPTE:\t-1 kB",
+            "VmPTE:\t18446744073709551615 kB",
+        ] {
             assert_eq!(private(malformed), None, "{malformed}");
         }
     }
@@ -109,7 +115,7 @@ mod tests {
     fn what_is_used_is_counted() {
         let mut held = vec![0u8; 64 << 20];
         held.fill(7);
-        assert!(private_pages().unwrap() * page_size() >= 64 << 20);
+        assert!(private_bytes().unwrap() >= 64 << 20);
         std::hint::black_box(held);
     }
 }

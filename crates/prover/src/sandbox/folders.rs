@@ -57,7 +57,7 @@ pub(super) fn enter(
     let at = |step| move |e: io::Error| (step, e);
     let own = rustix::process::geteuid().as_raw();
     let owner = owner.filter(|_| own == 0).unwrap_or(own);
-    namespaces(owner != own || own == 0).map_err(at("namespaces"))?;
+    namespaces(own == 0).map_err(at("namespaces"))?;
     become_init(moved).map_err(at("a process namespace"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     build(bytes, owner).map_err(at("private folders"))?;
