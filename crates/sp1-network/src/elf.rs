@@ -3,11 +3,15 @@
 
 use bytes::Bytes;
 use std::io::Read as _;
+use zstd::stream::read::Decoder;
 
 /// What a zstd frame begins with.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// What an ELF begins with.
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
+/// The largest window of a frame, as a power of two: 64 MiB. The SDK's level,
+/// 3, makes windows of 2 MiB.
+const MAX_WINDOW_LOG: u32 = 26;
 /// Bytes of bincode's length in front.
 const PREFIX: usize = 8;
 
@@ -30,7 +34,7 @@ pub enum ElfError {
 }
 
 /// The ELF, of `max` bytes at most. No more than that is allocated for it,
-/// whatever the frame claims, beside zstd's window of 100 MiB at most.
+/// whatever the frame claims, beside zstd's window of 64 MiB at most.
 ///
 /// # Errors
 /// See [`ElfError`].
@@ -59,11 +63,16 @@ pub fn decode(upload: &Bytes, max: usize) -> Result<Bytes, ElfError> {
     Ok(elf)
 }
 
-fn inflate(mut frame: &[u8], max: usize) -> Result<Bytes, ElfError> {
+fn inflate(frame: &[u8], max: usize) -> Result<Bytes, ElfError> {
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut out = Vec::new();
-    ruzstd::decoding::StreamingDecoder::new(&mut frame)
+    let mut decoder = Decoder::with_buffer(frame)
         .map_err(|_| ElfError::Zstd)?
+        .single_frame();
+    decoder
+        .window_log_max(MAX_WINDOW_LOG)
+        .map_err(|_| ElfError::Zstd)?;
+    let mut out = Vec::new();
+    (&mut decoder)
         .take(limit)
         .read_to_end(&mut out)
         .map_err(|_| ElfError::Zstd)?;
@@ -71,7 +80,7 @@ fn inflate(mut frame: &[u8], max: usize) -> Result<Bytes, ElfError> {
         return Err(ElfError::TooLong);
     }
     // A second frame would be bytes behind the value.
-    if !frame.is_empty() {
+    if !decoder.finish().is_empty() {
         return Err(ElfError::Zstd);
     }
     Ok(out.into())
@@ -81,14 +90,13 @@ fn inflate(mut frame: &[u8], max: usize) -> Result<Bytes, ElfError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
     fn bincode(bytes: &[u8]) -> Vec<u8> {
         [&(bytes.len() as u64).to_le_bytes(), bytes].concat()
     }
 
     fn zstd(bytes: &[u8]) -> Bytes {
-        compress_to_vec(bytes, CompressionLevel::Fastest).into()
+        zstd::encode_all(bytes, 3).unwrap().into()
     }
 
     fn elf() -> Vec<u8> {
@@ -132,5 +140,34 @@ mod tests {
         let bomb = zstd(&bincode(&[b"\x7fELF".to_vec(), vec![0; 64 << 20]].concat()));
         assert!(bomb.len() < 64 << 10, "{}", bomb.len());
         assert_eq!(decode(&bomb, 1 << 20), Err(ElfError::TooLong));
+    }
+
+    /// A frame of blocks that are one byte each, said to be 128 KiB of it.
+    fn frame(head: &[u8], blocks: usize) -> Bytes {
+        let mut frame = [&ZSTD_MAGIC[..], head].concat();
+        for at in 1..=blocks {
+            let last = u32::from(at == blocks);
+            let header = (128 << 10 << 3) | (1 << 1) | last;
+            frame.extend_from_slice(&header.to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        frame.into()
+    }
+
+    #[test]
+    fn a_frame_that_claims_much_gets_little() {
+        // 128 MiB out of 4 KiB, with the largest window.
+        let window = [0x00, 16 << 3];
+        assert_eq!(
+            decode(&frame(&window, 1024), 1 << 20),
+            Err(ElfError::TooLong)
+        );
+        // Windows of 128 MiB, and of 3.75 TiB.
+        for window in [[0x00, 17 << 3], [0x00, 0xff]] {
+            assert_eq!(decode(&frame(&window, 1024), 1 << 20), Err(ElfError::Zstd));
+        }
+        // One segment, as long as can be said.
+        let whole = [&[0xe0][..], &[0xff; 8]].concat();
+        assert_eq!(decode(&frame(&whole, 1024), 1 << 20), Err(ElfError::Zstd));
     }
 }

@@ -158,11 +158,10 @@ impl Client {
 
     /// bincode of bytes, as SDK 5 or 6 sends it.
     pub fn packed(&self, bytes: &[u8]) -> Vec<u8> {
-        use ruzstd::encoding::{CompressionLevel, compress_to_vec};
         let raw = [&(bytes.len() as u64).to_le_bytes(), bytes].concat();
         match self.raw {
             true => raw,
-            false => compress_to_vec(&raw[..], CompressionLevel::Fastest),
+            false => zstd::encode_all(&raw[..], 3).unwrap(),
         }
     }
 
