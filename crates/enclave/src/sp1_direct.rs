@@ -159,7 +159,7 @@ mod tests {
             assert!(base(wrong).is_err(), "{wrong}");
         }
         let one = format!("0x{}", "aB".repeat(20));
-        let Requesters::Only(these) = requesters(&[one.clone()]).unwrap() else {
+        let Requesters::Only(these) = requesters(core::slice::from_ref(&one)).unwrap() else {
             panic!("everybody");
         };
         assert!(these.contains(&Address([0xab; 20])));

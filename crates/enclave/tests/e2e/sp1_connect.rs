@@ -101,8 +101,8 @@ async fn the_sdks_calls_lead_to_a_proof_and_a_receipt() {
     for kept in kept {
         for mode in ["core", "groth16"] {
             let proof = expected(mode, &elf, &stdin);
-            let written = kept.bundle.windows(proof.len());
-            assert!(!written.into_iter().any(|window| window == proof));
+            let mut written = kept.bundle.windows(proof.len());
+            assert!(!written.any(|window| window == proof));
         }
         let bundle = Bundle::from_slice(&kept.bundle).unwrap();
         let now = soundproof::now_ms();
