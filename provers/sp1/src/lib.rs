@@ -10,12 +10,14 @@
 //! | [`progress`] | names and numbers of SP1's tasks, nothing in them |
 //! | [`mod@verify`] | a finished proof |
 //! | [`modes`], [`wrap`] | which kinds of proof there are, and what each needs |
+//! | [`circuits`] | SP1's circuit files: public, hashed on their way into the private folder |
 //!
 //! The prover itself is the crate `soundproof-sp1-node`.
 //!
 //! SP1's logs print public values and a guest prints what it likes: nobody
 //! listens to either.
 
+pub mod circuits;
 pub mod execute;
 pub mod modes;
 pub mod program;

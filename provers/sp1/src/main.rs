@@ -18,20 +18,22 @@ use soundproof_prover::child::{self, Prover, Start};
 use soundproof_prover::wire::StageInfo;
 use soundproof_prover_sp1::modes::Mode;
 use soundproof_prover_sp1::stage::{self, Prove};
+use soundproof_prover_sp1::{circuits, wrap};
 
 #[global_allocator]
 static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
-
-/// Bytes of private folders: SP1's rings of traces, a guest's memory, and the
-/// runner's executable.
-const FOLDERS: u64 = 8 << 30;
 
 fn main() -> ExitCode {
     if let Some(task) = tool::Task::from_arguments() {
         return task.run();
     }
     std::panic::set_hook(Box::new(|_| {}));
+    for (name, value) in circuits::variables() {
+        // SAFETY: this process has one thread, so nobody reads the environment
+        // meanwhile; nothing above has started another.
+        unsafe { std::env::set_var(name, value) };
+    }
     child::main(prover(), |start: &Start| match Prove::new(start) {
         Ok(prove) => Box::new(prove),
         // No threads: the keeper sees this process end and starts another.
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
 }
 
 fn prover() -> Prover {
+    // Also what the operator has set for processes that are started later.
+    let start = Start::parse(std::env::args().skip(1));
+    let folder_bytes = start.map_or(0, |start| start.folder_bytes);
+    let info = |mode: Mode| mode.info(folder_bytes);
     Prover {
         system: "sp1".into(),
         version: concat!(
@@ -49,12 +55,12 @@ fn prover() -> Prover {
             ", sp1 6.10.0"
         )
         .into(),
-        modes: Mode::ALL.into_iter().map(Mode::info).collect(),
+        modes: Mode::ALL.into_iter().map(info).collect(),
         stages: vec![StageInfo {
             name: stage::PROVE.into(),
             runs_program: true,
             parts: vec![stage::ELF.into(), stage::VERIFYING_KEY.into()],
-            folder_bytes: FOLDERS,
+            folder_bytes: wrap::folder_bytes(),
         }],
     }
 }

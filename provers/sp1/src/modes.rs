@@ -3,6 +3,8 @@
 use soundproof_protocol::mode::ModeInfo;
 use sp1_prover_types::network_base_types::ProofMode;
 
+use crate::wrap;
+
 const GIB: u64 = 1024 * 1024 * 1024;
 
 /// SP1's kinds of proof.
@@ -39,23 +41,22 @@ impl Mode {
 
     /// What clients are told of it. Core and compressed proofs are not claimed
     /// to be zero-knowledge by SP1's makers; see docs/sp1.md. Memory is what
-    /// was measured for a small guest, rounded up.
-    pub fn info(self) -> ModeInfo {
+    /// was measured for a small guest, rounded up. `folder_bytes` is the size
+    /// of the private folders; 0: as large as asked for.
+    pub fn info(self, folder_bytes: u64) -> ModeInfo {
+        let (unavailable, memory_bytes) = match self {
+            Self::Core => (None, 11 * GIB),
+            Self::Compressed => (None, 18 * GIB),
+            Self::Plonk | Self::Groth16 => (
+                wrap::unavailable(self, folder_bytes),
+                wrap::memory_bytes(self),
+            ),
+        };
         ModeInfo {
             name: self.name().into(),
             hides: matches!(self, Self::Plonk | Self::Groth16),
-            unavailable: self.unavailable(),
-            memory_bytes: match self {
-                Self::Core => 11 * GIB,
-                _ => 18 * GIB,
-            },
-        }
-    }
-
-    fn unavailable(self) -> Option<String> {
-        match self {
-            Self::Core | Self::Compressed => None,
-            Self::Plonk | Self::Groth16 => crate::wrap::unavailable(self),
+            unavailable,
+            memory_bytes,
         }
     }
 }

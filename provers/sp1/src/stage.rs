@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::modes::Mode;
 use crate::progress::Tasks;
-use crate::{execute, program, stdin, verify};
+use crate::{execute, program, stdin, verify, wrap};
 
 /// The stage's name.
 pub const PROVE: &str = "prove";
@@ -38,6 +38,7 @@ const TELL: Duration = Duration::from_millis(500);
 pub struct Prove {
     runtime: Runtime,
     opts: SP1CoreOpts,
+    folder_bytes: u64,
     tasks: Tasks,
     slot: Slot,
     /// A node for core proofs, made ahead.
@@ -64,6 +65,7 @@ impl Prove {
         Ok(Self {
             runtime,
             opts,
+            folder_bytes: start.folder_bytes,
             tasks: Tasks::watch(),
             slot,
             core: Some(core),
@@ -117,7 +119,7 @@ impl Stage for Prove {
         reporter: &mut Reporter<'_>,
     ) -> Result<StageOutput, Abandon> {
         let mode = Mode::from_name(&job.mode)
-            .filter(|mode| mode.info().offered())
+            .filter(|mode| mode.info(self.folder_bytes).offered())
             .ok_or_else(|| Failure::new(Code::ModeUnavailable, ""))?;
         let not_loaded = || Failure::new(Code::ProverProtocol, "a job before its program");
         let loaded = self.slot.get().cloned().ok_or_else(not_loaded)?;
@@ -132,6 +134,12 @@ impl Stage for Prove {
             &self.opts,
         ))?;
 
+        if let Some(circuits) = wrap::circuits(mode) {
+            reporter.progress("circuits", 0)?;
+            circuits
+                .copy()
+                .map_err(|error| Failure::new(Code::ModeUnavailable, error.to_string()))?;
+        }
         reporter.progress("setup", 0)?;
         let node = self.node(mode)?;
         check_deferred(&node, &stdin)?;

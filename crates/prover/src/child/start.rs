@@ -39,7 +39,8 @@ pub struct Start {
     pub cpu_seconds: Option<u64>,
     /// Bytes of folders of its own, `/tmp` and `/dev/shm` together, which are
     /// among `memory_bytes`; 0: none. Not 0 just where the stage's
-    /// [`StageInfo::folder_bytes`] is not.
+    /// [`StageInfo::folder_bytes`] is not. To describe the executable: those that
+    /// the operator has set for its stages, if any; there are none meanwhile.
     pub folder_bytes: u64,
 }
 
@@ -115,8 +116,10 @@ impl Start {
 
     /// Whether a stage's process is given folders just if it needs them.
     fn fits(&self, stage: Option<&StageInfo>) -> bool {
-        let needs = stage.is_some_and(|stage| stage.folder_bytes > 0);
-        needs == (self.folder_bytes > 0) && self.folder_bytes < self.memory_bytes
+        stage.is_none_or(|stage| {
+            (stage.folder_bytes > 0) == (self.folder_bytes > 0)
+                && self.folder_bytes < self.memory_bytes
+        })
     }
 
     fn profile(&self, stage: Option<&StageInfo>) -> Profile {
@@ -127,7 +130,11 @@ impl Start {
             threads: self.threads,
             cpu_seconds: self.cpu_seconds,
             executable_memory: stage.is_some_and(|stage| stage.runs_program),
-            folder_bytes: self.folder_bytes,
+            folder_bytes: if stage.is_some() {
+                self.folder_bytes
+            } else {
+                0
+            },
         }
     }
 }
@@ -167,12 +174,13 @@ fn run(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> Result<()
         return Err(StartError::Arguments);
     }
     let mut channel = Channel::take_stdio().map_err(WireError::Io)?;
-    let sandbox = confine(&start.profile(stage), &mut channel, |channel, process| {
+    let profile = start.profile(stage);
+    let sandbox = confine(&profile, &mut channel, |channel, process| {
         // If this is not heard, neither is the other's hello.
         let _ = channel.send(&ToKeeper::Moved(process));
     })?;
-    if start.folder_bytes > 0 {
-        watch::start(start.memory_bytes - start.folder_bytes).map_err(StartError::Watch)?;
+    if profile.folder_bytes > 0 {
+        watch::start(start.memory_bytes - profile.folder_bytes).map_err(StartError::Watch)?;
     }
     channel.send(&ToKeeper::Hello(Hello {
         protocol: PROTOCOL,

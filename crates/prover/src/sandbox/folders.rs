@@ -5,10 +5,10 @@
 //! [`enter`] leaves the process as the first of a new process namespace and
 //! with a root folder in which there is nothing of the machine but the C
 //! library: one fresh tmpfs of a fixed size, with `/tmp` (programs may be run
-//! there) and `/dev/shm` (not there), the library folders read-only, and a
-//! `/proc` that shows the namespace's own processes and nothing else. When the
-//! first process ends, the kernel ends all others of the namespace before
-//! anybody can collect it, and frees the folders.
+//! there) and `/dev/shm` (not there), the library folders and one of public
+//! files read-only, and a `/proc` that shows the namespace's own processes and
+//! nothing else. When the first process ends, the kernel ends all others of the
+//! namespace before anybody can collect it, and frees the folders.
 //!
 //! As root this needs nothing more; any other user needs a user namespace,
 //! which some systems refuse. There is no third way: shared folders are not an
@@ -37,6 +37,11 @@ pub(super) const SHARED: &str = "/dev/shm";
 pub(super) const PROCESSES: &str = "/proc";
 /// Folders that may hold the C library and its loader, as far as there are such.
 pub(super) const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"];
+
+/// Public files of the machine's that some prover needs, to read, such as SP1's
+/// circuit files. Whoever reads them there must check what it has read: the host
+/// may own the disk. Absent where the machine has no such folder.
+pub(super) const PUBLIC: &str = "/usr/local/share/soundproof";
 
 /// An existing folder, to put the new root over until it is the root.
 const BUILDING: &str = "/proc";
@@ -158,6 +163,9 @@ fn build(bytes: u64, owner: u32) -> io::Result<()> {
     for library in LIBRARIES {
         bind_library(library)?;
     }
+    if Path::new(PUBLIC).is_dir() {
+        bind_read_only(PUBLIC, MountFlags::NOEXEC)?;
+    }
     DirBuilder::new().mode(0o755).create("proc")?;
     rustix::mount::mount(
         "proc",
@@ -179,18 +187,28 @@ fn build(bytes: u64, owner: u32) -> io::Result<()> {
 
 /// Shows a folder of the machine, read-only, or the link that stands in its place.
 fn bind_library(folder: &str) -> io::Result<()> {
-    let here = folder.trim_start_matches('/');
     let Ok(found) = fs::symlink_metadata(folder) else {
         return Ok(());
     };
     if found.is_symlink() {
-        return symlink(fs::read_link(folder)?, here);
+        return symlink(fs::read_link(folder)?, beneath(folder));
     }
+    bind_read_only(folder, MountFlags::empty())
+}
+
+/// Shows a folder of the machine, read-only.
+fn bind_read_only(folder: &str, more: MountFlags) -> io::Result<()> {
+    let here = beneath(folder);
     DirBuilder::new().recursive(true).mode(0o755).create(here)?;
     // With what is mounted beneath it, which a user namespace may not lay bare.
     rustix::mount::mount_bind_recursive(folder, here)?;
     let read_only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    Ok(rustix::mount::mount_remount(here, read_only, c"")?)
+    Ok(rustix::mount::mount_remount(here, read_only | more, c"")?)
+}
+
+/// Where a folder of the machine's has its place beneath the new root.
+fn beneath(folder: &str) -> &str {
+    folder.trim_start_matches('/')
 }
 
 /// A folder of the owner's, and a mount, so that it has flags of its own.

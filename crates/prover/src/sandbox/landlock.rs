@@ -25,6 +25,7 @@ pub(super) fn apply(own_folders: bool) -> io::Result<Vec<Layer>> {
             if own_folders {
                 ruleset
                     .add_rules(path_beneath_rules(folders::LIBRARIES, library()))?
+                    .add_rules(path_beneath_rules([folders::PUBLIC], READ))?
                     .add_rules(path_beneath_rules([folders::PROCESSES], READ))?
                     .add_rules(path_beneath_rules([folders::TEMPORARY], temporary()))?
                     .add_rules(path_beneath_rules([folders::SHARED], shared()))

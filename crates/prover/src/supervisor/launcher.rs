@@ -86,7 +86,7 @@ impl Launcher {
     ) -> Result<Hello, SupervisorError> {
         let start = Start {
             memory_bytes: DESCRIBE_MEMORY,
-            ..stage.start("", 0)
+            ..stage.start("", stage.folder_bytes.unwrap_or(0))
         };
         let process = self.launch(start).await?;
         Ok(process.hello.clone())
@@ -115,7 +115,8 @@ impl Launcher {
             user: user.id(),
             ..start
         };
-        let (stage, folders) = (start.stage.clone(), start.folder_bytes > 0);
+        let stage = start.stage.clone();
+        let folders = start.folder_bytes > 0 && !stage.is_empty();
         let (reply, answer) = oneshot::channel();
         self.requests
             .lock()
