@@ -371,7 +371,7 @@ impl ClientBuilder {
         let judge = if self.danger_unappraised {
             Judge::DangerUnappraised
         } else {
-            Judge::Policy(self.policy)
+            Judge::Policy(Box::new(self.policy))
         };
         let transport = Mutex::new(Arc::new(Transport::new(&settings, None)?));
         Ok(Client(Arc::new(Inner {

@@ -62,7 +62,7 @@ impl Grounds {
 /// How a client comes to its grounds.
 pub(crate) enum Judge {
     /// By a policy.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// Not at all.
     DangerUnappraised,
 }

@@ -76,7 +76,7 @@ impl Opening {
         Ok(Self {
             listener,
             address,
-            key: Zeroizing::new(hex::encode(&*key)),
+            key: Zeroizing::new(hex::encode(key.as_slice())),
             secret,
         })
     }
