@@ -171,6 +171,7 @@ async fn connection(router: Router, stream: TcpStream, stop: CancellationToken) 
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)] // clippy does not take this for a test module
 mod tests {
     use super::*;
     use axum::routing::get;

@@ -159,7 +159,7 @@ async fn say(proxy: &Proxy, verdict: &Verdict, server: String, output: Output) {
             "\n\nand give the SDK's .bearer_token(…) this:\n\n    {token}"
         ));
     }
-    text.push_str("\n");
+    text.push('\n');
     for mode in &offers.modes {
         text.push_str(&format!("\noffered      {}", mode.name()));
     }

@@ -38,7 +38,7 @@ impl SealedJournal {
 
     /// The name of a key's file.
     fn name(&self, key: &[u8]) -> io::Result<String> {
-        Ok(hex::encode(&*self.keys.derive("name", &[key])?))
+        Ok(hex::encode(self.keys.derive("name", &[key])?.as_slice()))
     }
 
     fn write(&self, key: &[u8], value: &[u8]) -> io::Result<()> {
