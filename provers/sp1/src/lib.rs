@@ -9,6 +9,7 @@
 //! | [`mod@execute`] | the guest's code, in a process of SP1's that is confined as this one |
 //! | [`progress`] | names and numbers of SP1's tasks, nothing in them |
 //! | [`mod@verify`] | a finished proof |
+//! | [`workers`] | how many threads of SP1's share the work |
 //! | [`modes`], [`wrap`] | which kinds of proof there are, and what each needs |
 //! | [`circuits`] | SP1's circuit files: public, hashed on their way into the private folder |
 //!
@@ -25,4 +26,5 @@ pub mod progress;
 pub mod stage;
 pub mod stdin;
 pub mod verify;
+pub mod workers;
 pub mod wrap;

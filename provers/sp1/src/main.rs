@@ -8,7 +8,10 @@
 //! By hand it verifies proofs: `soundproof-prover-sp1 verify`, and tells a
 //! program's verifying key: `soundproof-prover-sp1 key`.
 //!
-//! Freed memory is zeroed by the allocator, and a panic says nothing.
+//! A process makes one proof and is killed: its memory goes with it, and the
+//! kernel clears pages before anybody else gets them. So its allocator does not
+//! zero what it frees, which would write to all that SP1 takes and never uses.
+//! A panic says nothing.
 
 mod tool;
 
@@ -18,18 +21,14 @@ use soundproof_prover::child::{self, Prover, Start};
 use soundproof_prover::wire::StageInfo;
 use soundproof_prover_sp1::modes::Mode;
 use soundproof_prover_sp1::stage::{self, Prove};
-use soundproof_prover_sp1::{circuits, wrap};
-
-#[global_allocator]
-static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+use soundproof_prover_sp1::{circuits, workers, wrap};
 
 fn main() -> ExitCode {
     if let Some(task) = tool::Task::from_arguments() {
         return task.run();
     }
     std::panic::set_hook(Box::new(|_| {}));
-    for (name, value) in circuits::variables() {
+    for (name, value) in workers::variables().chain(circuits::variables()) {
         // SAFETY: this process has one thread, so nobody reads the environment
         // meanwhile; nothing above has started another.
         unsafe { std::env::set_var(name, value) };
