@@ -1,5 +1,6 @@
 //! Makes `src/recursion_keys.bin`, or with `--check` compares it with
-//! what this build computes. Minutes of computation.
+//! what this build computes. Minutes of computation. Needs the feature
+//! `recursion-keys`, so that it is not built with everything.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::{Arc, Mutex};
