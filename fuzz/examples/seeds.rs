@@ -215,7 +215,13 @@ fn link(job: &Job, open: OpenSession, opened: SessionOpened) -> io::Result<()> {
     };
     let frames = [
         Frame::Ask(1, GatewayAsks::Hello(Some(Digest([1; 32])))),
-        Frame::Ask(2, GatewayAsks::OpenSession(open)),
+        Frame::Ask(
+            2,
+            GatewayAsks::OpenSession {
+                open,
+                unappraised: false,
+            },
+        ),
         Frame::Ask(
             3,
             GatewayAsks::Admit {
@@ -304,6 +310,7 @@ fn receipt(job: &Job) -> Receipt {
         }],
         claimed_start_ms: NOW_MS,
         claimed_end_ms: NOW_MS + 100,
+        verifying_key: None,
     }
 }
 
@@ -343,7 +350,10 @@ fn prover() -> io::Result<()> {
             kind: OutputKind::Proof,
             len: 3,
         }),
-        ToKeeper::Done(Done { verified: true }),
+        ToKeeper::Done(Done {
+            verified: true,
+            verifying_key: None,
+        }),
         ToKeeper::Failed(Failure::new(Code::TimeLimit, "detail")),
     ];
     for message in &told {
