@@ -124,6 +124,14 @@ pub(crate) fn cargo(level: Level, command: &str) -> Result<Command> {
         .arg(host()?)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS");
+    // What `cargo xtask` says of xtask. Build scripts look at it (ring's does),
+    // and SP1 would be built anew for whoever calls cargo by hand.
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
     if level != Level::Generic {
         cargo.env("RUSTFLAGS", format!("-C target-cpu={}", level.name()));
     }
