@@ -23,6 +23,7 @@ use soundproof_prover_sp1::modes::Mode;
 use soundproof_prover_sp1::stage::{self, Prove};
 use soundproof_prover_sp1::{circuits, workers, wrap};
 
+#[allow(clippy::disallowed_methods)] // set_var, while there is one thread
 fn main() -> ExitCode {
     if let Some(task) = tool::Task::from_arguments() {
         return task.run();
