@@ -41,7 +41,7 @@ impl Mode {
 
     /// What clients are told of it. Core and compressed proofs are not claimed
     /// to be zero-knowledge by SP1's makers; see docs/sp1.md. Memory is what
-    /// was measured for a small guest, rounded up. `folder_bytes` is the size
+    /// SP1's own prover takes for a small guest, rounded up. `folder_bytes` is the size
     /// of the private folders; 0: as large as asked for.
     pub fn info(self, folder_bytes: u64) -> ModeInfo {
         let (unavailable, memory_bytes) = match self {
