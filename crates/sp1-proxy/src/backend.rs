@@ -283,7 +283,8 @@ fn ended(error: &Error) -> Option<Ended> {
     };
     let text = match error {
         Error::Receipt(_) | Error::Outcome(_) | Error::Proof(_) => text(error),
-        _ => format!("{} {}", code.title(), code.remedy()),
+        // What to do is added where the end is told.
+        _ => code.title().to_owned(),
     };
     Some(Ended::Failed { code, text })
 }
@@ -292,9 +293,7 @@ fn ended(error: &Error) -> Option<Ended> {
 /// the detail may hold what the guest said.
 fn text(error: &Error) -> String {
     match error {
-        Error::Failed(failure) => {
-            format!("{} {}", failure.code.title(), failure.code.remedy())
-        }
+        Error::Failed(failure) => failure.code.title().to_owned(),
         error => refusal(error).text,
     }
 }
