@@ -1,5 +1,6 @@
 //! Compiles into the executable what is the operator's to supply and must be
-//! measured with it: with `native-gnark` the list of SP1's circuit files.
+//! measured with it: with `native-gnark` the list of SP1's circuit files, with
+//! `cuda` SP1's GPU server.
 
 #[path = "src/circuits/list.rs"]
 #[allow(dead_code)]
@@ -10,7 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    if let Err(error) = circuits() {
+    let done = circuits();
+    #[cfg(feature = "cuda")]
+    let done = done.and_then(|()| gpu_server());
+    if let Err(error) = done {
         eprintln!("error: {error}");
         std::process::exit(1);
     }
@@ -36,6 +40,32 @@ fn circuits() -> Result<(), String> {
     };
     let out = output("circuits.sums")?;
     fs::write(&out, text).map_err(|error| unreadable(&out, &error))
+}
+
+/// The server's digest is what the operator says, or it is not taken.
+#[cfg(feature = "cuda")]
+fn gpu_server() -> Result<(), String> {
+    use sha2::Digest as _;
+
+    const DIGEST: &str = "SOUNDPROOF_SP1_GPU_SERVER_SHA256";
+    let path = given("SOUNDPROOF_SP1_GPU_SERVER", "sp1-gpu-server 6.10.0")?;
+    println!("cargo::rerun-if-env-changed={DIGEST}");
+    let expected = env::var(DIGEST).ok().and_then(|hex| list::bytes(&hex));
+    let expected = expected.ok_or_else(|| {
+        format!(
+            "set {DIGEST} to the SHA-256 of {}, in hexadecimal",
+            path.display()
+        )
+    })?;
+    let server = fs::read(&path).map_err(|error| unreadable(&path, &error))?;
+    if <[u8; 32]>::from(sha2::Sha256::digest(&server)) != expected {
+        return Err(format!(
+            "{} does not have the digest in {DIGEST}",
+            path.display()
+        ));
+    }
+    let out = output("sp1-gpu-server")?;
+    fs::write(&out, server).map_err(|error| unreadable(&out, &error))
 }
 
 /// The file that a variable names.

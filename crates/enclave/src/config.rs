@@ -48,6 +48,10 @@ pub(crate) struct Options {
     /// sealed on arrival. Attested.
     #[arg(long)]
     sp1_direct: bool,
+    /// DANGER: let provers put secrets on a GPU that no evidence vouches for.
+    /// Attested; refused on a hardware platform.
+    #[arg(long)]
+    danger_gpu_unattested: bool,
     /// With --sp1-direct: what the URLs begin with that those clients are
     /// given, such as https://prover.example.
     #[arg(long, value_name = "URL")]
@@ -80,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) refuse_not_hiding: bool,
     /// Trust configuration.
     pub(crate) sp1_direct: bool,
+    /// Trust configuration.
+    pub(crate) danger_gpu_unattested: bool,
     /// Kept as it stands: the gateway's process reads it.
     pub(crate) gateway: toml::Table,
 }
@@ -124,6 +130,7 @@ impl Config {
             config.prover = provers::lay_over(&config.prover, options.prover);
         }
         config.sp1_direct |= options.sp1_direct;
+        config.danger_gpu_unattested |= options.danger_gpu_unattested;
         config.refuse_not_hiding |= options.refuse_not_hiding;
         if config.sp1_direct && !config.prover.contains_key("sp1") {
             return Err("sp1_direct needs a prover for sp1".into());

@@ -35,6 +35,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     keeper_config.provers = provers;
     keeper_config.refuse_not_hiding = config.refuse_not_hiding;
     keeper_config.sp1_direct = config.sp1_direct;
+    keeper_config.danger_gpu_unattested = config.danger_gpu_unattested;
     let set = &config.keeper;
     set.session_lifetime_s
         .inspect(|s| keeper_config.session_lifetime_s = *s);

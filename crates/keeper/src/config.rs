@@ -34,6 +34,9 @@ pub struct KeeperConfig {
     /// Let the gateway open sessions that nobody appraises, for SP1's own
     /// clients. Trust configuration.
     pub sp1_direct: bool,
+    /// Let provers put secrets on a GPU that no evidence vouches for. Trust
+    /// configuration, and `danger`; never on a hardware platform.
+    pub danger_gpu_unattested: bool,
     /// Where traces and metrics are sent. Trust configuration.
     pub telemetry: Vec<String>,
     /// The `danger` options that are on. Trust configuration.
@@ -56,6 +59,7 @@ impl KeeperConfig {
             receipt_key_lifetime: Duration::from_secs(3600),
             refuse_not_hiding: false,
             sp1_direct: false,
+            danger_gpu_unattested: false,
             telemetry: Vec::new(),
             danger: Vec::new(),
         }

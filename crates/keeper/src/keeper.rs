@@ -56,10 +56,17 @@ pub enum KeeperError {
     /// Memory could be written to a disk that the host owns.
     #[error("this system has swap, which a hardware platform does not allow: turn it off")]
     Swap,
+    /// Nothing judges the evidence of a GPU, so nothing secret may go there.
+    #[error("a hardware platform does not allow a GPU that no evidence vouches for")]
+    Gpu,
     /// Two provers for one proof system.
     #[error("two provers for the proof system {0}")]
     TwoProvers(String),
 }
+
+/// What the trust configuration calls
+/// [`danger_gpu_unattested`](KeeperConfig::danger_gpu_unattested).
+const GPU_UNATTESTED: &str = "gpu-unattested";
 
 /// A running keeper.
 pub struct Keeper {
@@ -92,11 +99,13 @@ impl Keeper {
         let swap = sandbox::swap_enabled().map_err(system("reading /proc/swaps"))?;
         let platform = config.attester.platform();
         check_swap(platform, swap)?;
+        check_gpu(platform, config.danger_gpu_unattested)?;
         let mut supervisors: Vec<Supervisor> = Vec::new();
         for mut prover in config.provers {
             if let Some(required) = required_layers(platform) {
                 prover.required = required;
             }
+            prover.gpu = config.danger_gpu_unattested;
             let supervisor = Supervisor::start(prover).await?;
             let name = &supervisor.info().system;
             if supervisors.iter().any(|other| other.info().system == *name) {
@@ -104,7 +113,9 @@ impl Keeper {
             }
             supervisors.push(supervisor);
         }
-        let mut trust = trust(&supervisors, swap, config.telemetry, config.danger);
+        let mut danger = config.danger;
+        danger.extend(config.danger_gpu_unattested.then(|| GPU_UNATTESTED.to_owned()));
+        let mut trust = trust(&supervisors, swap, config.telemetry, danger);
         trust.sp1_direct = config.sp1_direct;
         let modes = supervisors.iter().map(Supervisor::info).flat_map(|info| {
             info.modes.iter().map(|mode| ModeOffer {
@@ -355,6 +366,15 @@ fn check_swap(platform: Platform, swap: bool) -> Result<(), KeeperError> {
     }
 }
 
+/// A witness would leave what the evidence is about.
+fn check_gpu(platform: Platform, allowed: bool) -> Result<(), KeeperError> {
+    match platform {
+        Platform::Software => Ok(()),
+        _ if allowed => Err(KeeperError::Gpu),
+        _ => Ok(()),
+    }
+}
+
 /// Layers of the sandbox without which a prover is not started.
 fn required_layers(platform: Platform) -> Option<sandbox::SandboxLevel> {
     (platform != Platform::Software).then(sandbox::SandboxLevel::full)
@@ -389,7 +409,9 @@ fn trust(
         sandbox: sandbox.names(),
         delegation: None,
         durable_scope: None,
-        gpu: false,
+        gpu: supervisors
+            .iter()
+            .any(|supervisor| supervisor.info().stages.iter().any(|stage| stage.gpu)),
         telemetry,
         danger,
         swap,

@@ -42,12 +42,14 @@ fn main() -> ExitCode {
         "probe-floods" => raw_to(1, &[0xff; 4096]),
         _ => {}
     }
-    let folder_bytes = if name == "probe-folders" { 32 << 20 } else { 0 };
+    let gpu = name == "probe-gpu";
+    let folder_bytes = if name == "probe-folders" || gpu { 32 << 20 } else { 0 };
     let stage = |name: &str, runs_program, parts: &[&str]| StageInfo {
         name: name.into(),
         runs_program,
         parts: parts.iter().map(|part| (*part).into()).collect(),
         folder_bytes: if runs_program { folder_bytes } else { 0 },
+        gpu: runs_program && gpu,
     };
     let mut modes = vec![ModeInfo::hiding("plain")];
     if name == "probe-large" {

@@ -30,6 +30,7 @@ fn to_keeper() -> Vec<ToKeeper> {
         runs_program: true,
         parts: vec!["witness_generator".into()],
         folder_bytes: 4096,
+        gpu: true,
     };
     vec![
         ToKeeper::Hello(Hello {

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
             runs_program: true,
             parts: vec!["elf".into(), "verifying_key".into()],
             folder_bytes: 0,
+            gpu: false,
         }],
     };
     child::main(prover, |_| Box::new(Fake { key: None }))

@@ -11,6 +11,7 @@
 //! | [`mod@verify`] | a finished proof |
 //! | [`workers`] | how many threads of SP1's share the work |
 //! | [`modes`], [`wrap`] | which kinds of proof there are, and what each needs |
+//! | `cuda`, a feature | SP1's GPU server, which it starts, and its socket |
 //! | [`circuits`] | SP1's circuit files: public, hashed on their way into the private folder |
 //!
 //! The prover itself is the crate `soundproof-sp1-node`.
@@ -19,6 +20,8 @@
 //! listens to either.
 
 pub mod circuits;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod execute;
 pub mod modes;
 pub mod program;

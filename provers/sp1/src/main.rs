@@ -52,7 +52,7 @@ fn prover() -> Prover {
             env!("CARGO_PKG_NAME"),
             " ",
             env!("CARGO_PKG_VERSION"),
-            ", sp1 6.10.0"
+            ", sp1 6.10.0",
         )
         .into(),
         modes: Mode::ALL.into_iter().map(info).collect(),
@@ -61,6 +61,7 @@ fn prover() -> Prover {
             runs_program: true,
             parts: vec![stage::ELF.into(), stage::VERIFYING_KEY.into()],
             folder_bytes: wrap::folder_bytes(),
+            gpu: cfg!(feature = "cuda"),
         }],
     }
 }

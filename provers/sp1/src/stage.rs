@@ -19,6 +19,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "cuda")]
+use crate::cuda;
 use crate::modes::Mode;
 use crate::progress::Tasks;
 use crate::{execute, program, stdin, verify, wrap};
@@ -34,6 +36,9 @@ const MAX_STDIN: u64 = 1 << 30;
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(500);
 
+/// A proof on its way.
+type Proving = JoinHandle<Result<ProofFromNetwork, Failure>>;
+
 /// See the module.
 pub struct Prove {
     runtime: Runtime,
@@ -45,6 +50,9 @@ pub struct Prove {
     core: Option<JoinHandle<anyhow::Result<Node>>>,
     /// The program that is loaded, by its parts.
     loaded: Option<(Program, Zeroizing<Vec<u8>>)>,
+    /// What proves in the node's place.
+    #[cfg(feature = "cuda")]
+    gpu: Option<Result<cuda::Server, cuda::CudaError>>,
 }
 
 impl Prove {
@@ -60,6 +68,8 @@ impl Prove {
             memory_limit: start.memory_bytes,
             ..SP1CoreOpts::default()
         };
+        #[cfg(feature = "cuda")]
+        let gpu = cuda::Server::start(cuda::SERVER, cuda::FOLDER.as_ref());
         let slot = Slot::default();
         let core = runtime.spawn(Node::build(Depth::Core, slot.clone(), opts.clone()));
         Ok(Self {
@@ -70,6 +80,8 @@ impl Prove {
             slot,
             core: Some(core),
             loaded: None,
+            #[cfg(feature = "cuda")]
+            gpu: Some(gpu),
         })
     }
 
@@ -147,8 +159,13 @@ impl Stage for Prove {
             proof_nonce: nonce(job)?,
             ..SP1Context::default()
         };
-        let proof = self.prove(&node, elf, stdin, context, mode, reporter)?;
         let key = loaded.verifying_key;
+        let elf = Arc::new(elf.to_vec()); // public
+        #[cfg(feature = "cuda")]
+        let proving = self.start_on_gpu(elf, &key, stdin, context.proof_nonce, mode)?;
+        #[cfg(not(feature = "cuda"))]
+        let proving = self.start(&node, elf, stdin, context, mode);
+        let proof = self.wait(proving, reporter)?;
         reporter.progress("verify", 0)?;
         let verifier = node.verifier();
         verify::verify(&verifier, &proof, &key)
@@ -158,30 +175,57 @@ impl Stage for Prove {
 }
 
 impl Prove {
-    fn prove(
+    #[cfg(not(feature = "cuda"))]
+    fn start(
         &self,
         node: &Node,
-        elf: Zeroizing<Vec<u8>>,
+        elf: Arc<Vec<u8>>,
         stdin: SP1Stdin,
         context: SP1Context<'static>,
         mode: Mode,
+    ) -> Proving {
+        let proof = node.prove(elf, stdin, context, ProofMode::from(mode));
+        self.runtime.spawn(async {
+            // What SP1 says here is "controller task failed".
+            proof.await.map_err(|_| failed())
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn start_on_gpu(
+        &mut self,
+        elf: Arc<Vec<u8>>,
+        key: &SP1VerifyingKey,
+        stdin: SP1Stdin,
+        nonce: [u32; 4],
+        mode: Mode,
+    ) -> Result<Proving, Failure> {
+        let mut server = self.gpu.take().ok_or_else(failed)??;
+        let key = key.clone();
+        Ok(self.runtime.spawn_blocking(move || {
+            let task = cuda::Task {
+                elf: &elf,
+                key: &key,
+                stdin: &stdin,
+                nonce,
+                mode: ProofMode::from(mode),
+            };
+            Ok(server.prove(&task)?)
+        }))
+    }
+
+    /// Waits for the proof and tells how far it is.
+    fn wait(
+        &self,
+        mut proving: Proving,
         reporter: &mut Reporter<'_>,
     ) -> Result<ProofFromNetwork, Abandon> {
-        let elf = Arc::new(elf.to_vec()); // public
-        let mut proving =
-            self.runtime
-                .spawn(node.prove(elf, stdin, context, ProofMode::from(mode)));
         let tasks = self.tasks.clone();
         self.runtime.block_on(async move {
-            let failed = || Failure::new(Code::ProverPanic, "SP1's prover");
             let mut told = tokio::time::interval(TELL);
             loop {
                 tokio::select! {
-                    done = &mut proving => {
-                        let proof = done.map_err(|_| failed())?;
-                        // What SP1 says here is "controller task failed".
-                        return Ok(proof.map_err(|_| failed())?);
-                    }
+                    done = &mut proving => return Ok(done.map_err(|_| failed())??),
                     _ = told.tick() => {
                         let (phase, permille) = tasks.now();
                         reporter.progress(phase, permille)?;
@@ -190,6 +234,10 @@ impl Prove {
             }
         })
     }
+}
+
+fn failed() -> Failure {
+    Failure::new(Code::ProverPanic, "SP1's prover")
 }
 
 /// Proofs inside the input must be what they say before they are built on.

@@ -54,6 +54,12 @@ fn missing(
     folder_bytes: u64,
 ) -> Option<String> {
     let mode = mode.name();
+    if cfg!(feature = "cuda") {
+        return Some(format!(
+            "{mode} is made on the CPU only, and this prover is built for a GPU: build provers/sp1 \
+             without `--features cuda`; see docs/sp1.md"
+        ));
+    }
     if !gnark {
         return Some(format!(
             "{mode} needs gnark, which this prover was built without: build provers/sp1 with \
@@ -92,6 +98,7 @@ mod tests {
     use crate::circuits::tests::installed;
     use soundproof_protocol::mode::MAX_UNAVAILABLE;
 
+    #[cfg(not(feature = "cuda"))]
     #[test]
     fn it_is_said_what_is_missing() {
         let (folder, circuits) = installed("wrap");

@@ -25,7 +25,7 @@
 //!         system: "example".into(),
 //!         version: "example 1.0".into(),
 //!         modes: vec![ModeInfo::hiding("plain")],
-//!         stages: vec![StageInfo { name: "prove".into(), runs_program: false, parts: vec!["circuit".into()], folder_bytes: 0 }],
+//!         stages: vec![StageInfo { name: "prove".into(), runs_program: false, parts: vec!["circuit".into()], folder_bytes: 0, gpu: false }],
 //!     };
 //!     child::main(prover, |_: &Start| Box::new(Prove))
 //! }

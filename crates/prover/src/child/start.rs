@@ -42,6 +42,9 @@ pub struct Start {
     /// [`StageInfo::folder_bytes`] is not. To describe the executable: those that
     /// the operator has set for its stages, if any; there are none meanwhile.
     pub folder_bytes: u64,
+    /// Whether it may reach the machine's GPUs; just where the stage's
+    /// [`StageInfo::gpu`] says that it must.
+    pub gpu: bool,
 }
 
 /// Why a prover did not start.
@@ -80,6 +83,9 @@ impl Start {
         if self.folder_bytes > 0 {
             arguments.push(format!("--folders={}", self.folder_bytes));
         }
+        if self.gpu {
+            arguments.push("--gpu=true".to_owned());
+        }
         arguments
     }
 
@@ -89,7 +95,7 @@ impl Start {
     /// [`StartError::Arguments`] for an unknown, malformed, repeated or missing one.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, StartError> {
         let (mut stage, mut parent, mut memory, mut threads) = (None, None, None, None);
-        let (mut user, mut cpu, mut folders) = (None, None, None);
+        let (mut user, mut cpu, mut folders, mut gpu) = (None, None, None, None);
         for argument in arguments {
             let (name, value) = argument.split_once('=').ok_or(StartError::Arguments)?;
             match name {
@@ -100,6 +106,7 @@ impl Start {
                 "--user" => once(&mut user, value)?,
                 "--cpu" => once(&mut cpu, value)?,
                 "--folders" => once(&mut folders, value)?,
+                "--gpu" => once(&mut gpu, value)?,
                 _ => return Err(StartError::Arguments),
             }
         }
@@ -111,14 +118,17 @@ impl Start {
             threads: threads.ok_or(StartError::Arguments)?,
             cpu_seconds: cpu,
             folder_bytes: folders.unwrap_or(0),
+            gpu: gpu.unwrap_or(false),
         })
     }
 
-    /// Whether a stage's process is given folders just if it needs them.
+    /// Whether a stage's process is given folders, and a GPU, just if it needs
+    /// them.
     fn fits(&self, stage: Option<&StageInfo>) -> bool {
         stage.is_none_or(|stage| {
             (stage.folder_bytes > 0) == (self.folder_bytes > 0)
                 && self.folder_bytes < self.memory_bytes
+                && stage.gpu == self.gpu
         })
     }
 
@@ -130,11 +140,8 @@ impl Start {
             threads: self.threads,
             cpu_seconds: self.cpu_seconds,
             executable_memory: stage.is_some_and(|stage| stage.runs_program),
-            folder_bytes: if stage.is_some() {
-                self.folder_bytes
-            } else {
-                0
-            },
+            folder_bytes: if stage.is_some() { self.folder_bytes } else { 0 },
+            gpu: stage.is_some() && self.gpu,
         }
     }
 }
@@ -180,7 +187,10 @@ fn run(prover: Prover, make: impl FnOnce(&Start) -> Box<dyn Stage>) -> Result<()
         let _ = channel.send(&ToKeeper::Moved(process));
     })?;
     if profile.folder_bytes > 0 {
-        watch::start(start.memory_bytes - profile.folder_bytes).map_err(StartError::Watch)?;
+        // A GPU's driver shares memory that belongs to no file. What is counted
+        // with it is the folders' too, once for each process that maps them.
+        let apart = if profile.gpu { 0 } else { profile.folder_bytes };
+        watch::start(start.memory_bytes - apart, profile.gpu).map_err(StartError::Watch)?;
     }
     channel.send(&ToKeeper::Hello(Hello {
         protocol: PROTOCOL,
@@ -215,6 +225,7 @@ mod tests {
             threads: 3,
             cpu_seconds: None,
             folder_bytes: 0,
+            gpu: false,
         }
     }
 
@@ -226,6 +237,7 @@ mod tests {
                 user: None,
                 cpu_seconds: Some(60),
                 folder_bytes: 1 << 30,
+                gpu: true,
                 ..start()
             },
         ] {
@@ -247,6 +259,8 @@ mod tests {
             "--cpu=",
             "--folders=",
             "--folders=-1",
+            "--gpu=",
+            "--gpu=1",
         ] {
             assert!(with(refused).is_err(), "{refused}");
         }

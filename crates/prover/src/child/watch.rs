@@ -20,12 +20,12 @@ use crate::wire::{EXIT_MEMORY, EXIT_SIGNAL};
 const PERIOD: Duration = Duration::from_millis(50);
 
 /// Watches that all processes together keep within `budget` bytes of private
-/// memory; ends them all, with [`EXIT_MEMORY`], when they do not, or when that
+/// memory, and of what they share in memory if that is to count too; ends them all, with [`EXIT_MEMORY`], when they do not, or when that
 /// cannot be known.
 ///
 /// # Errors
 /// When there can be no thread, or a signal no handler.
-pub(super) fn start(budget: u64) -> io::Result<()> {
+pub(super) fn start(budget: u64, shared: bool) -> io::Result<()> {
     for signal in [libc::SIGABRT, libc::SIGXCPU] {
         exit_on(signal)?;
     }
@@ -33,7 +33,7 @@ pub(super) fn start(budget: u64) -> io::Result<()> {
         .name("memory".into())
         .stack_size(64 * 1024)
         .spawn(move || {
-            while private_bytes().is_ok_and(|bytes| bytes <= budget) {
+            while bytes(shared).is_ok_and(|bytes| bytes <= budget) {
                 thread::sleep(PERIOD);
             }
             // SAFETY: ends the process without running anything of it.
@@ -44,7 +44,7 @@ pub(super) fn start(budget: u64) -> io::Result<()> {
 
 /// Memory of all processes that belongs to no file, and the tables that map what
 /// does: with a page here and there in a large file these can be as large.
-fn private_bytes() -> io::Result<u64> {
+fn bytes(shared: bool) -> io::Result<u64> {
     let mut sum = 0u64;
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
@@ -55,18 +55,19 @@ fn private_bytes() -> io::Result<u64> {
         }
         // One that has just ended has none.
         if let Ok(text) = fs::read_to_string(entry.path().join("status")) {
-            sum = sum.saturating_add(private(&text).ok_or(io::ErrorKind::InvalidData)?);
+            sum = sum.saturating_add(counted(&text, shared).ok_or(io::ErrorKind::InvalidData)?);
         }
     }
     Ok(sum)
 }
 
 /// From `/proc/PID/status`; one that has ended, and is not collected, has none.
-fn private(status: &str) -> Option<u64> {
+fn counted(status: &str, shared: bool) -> Option<u64> {
     let mut kib = 0u64;
     for line in status.lines() {
-        let counted = ["RssAnon:", "VmPTE:", "VmSwap:"];
-        if let Some(value) = counted.iter().find_map(|name| line.strip_prefix(name)) {
+        let private = ["RssAnon:", "VmPTE:", "VmSwap:"];
+        let mut names = private.iter().chain(shared.then_some(&"RssShmem:"));
+        if let Some(value) = names.find_map(|name| line.strip_prefix(name)) {
             let number = value.trim().strip_suffix(" kB")?;
             kib = kib.checked_add(number.parse().ok()?)?;
         }
@@ -98,15 +99,16 @@ mod tests {
     fn what_belongs_to_no_file() {
         let status = "Name:\tx\nVmPeak:\t   99 kB\nRssAnon:\t   12 kB\nRssShmem:\t    7 kB\n\
                       VmPTE:\t    3 kB\nVmSwap:\t    0 kB\n";
-        assert_eq!(private(status), Some(15 * 1024));
-        assert_eq!(private("Name:\tx\nState:\tZ (zombie)\n"), Some(0));
+        assert_eq!(counted(status, false), Some(15 * 1024));
+        assert_eq!(counted(status, true), Some(22 * 1024));
+        assert_eq!(counted("Name:\tx\nState:\tZ (zombie)\n", true), Some(0));
         for malformed in [
             "RssAnon:\t12",
             "RssAnon:\tx kB",
             "VmPTE:\t-1 kB",
             "VmPTE:\t18446744073709551615 kB",
         ] {
-            assert_eq!(private(malformed), None, "{malformed}");
+            assert_eq!(counted(malformed, false), None, "{malformed}");
         }
     }
 
@@ -115,7 +117,7 @@ mod tests {
     fn what_is_used_is_counted() {
         let mut held = vec![0u8; 64 << 20];
         held.fill(7);
-        assert!(private_bytes().unwrap() >= 64 << 20);
+        assert!(bytes(false).unwrap() >= 64 << 20);
         std::hint::black_box(held);
     }
 }

@@ -19,9 +19,9 @@
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use rustix::fs::Mode;
@@ -43,6 +43,15 @@ pub(super) const LIBRARIES: [&str; 4] = ["/lib", "/lib64", "/usr/lib", "/usr/lib
 /// may own the disk. Absent where the machine has no such folder.
 pub(super) const PUBLIC: &str = "/usr/local/share/soundproof";
 
+/// Devices; only with a GPU any other than shared memory.
+pub(super) const DEVICES: &str = "/dev";
+/// The machine's hardware, as the kernel lists it; only with a GPU.
+pub(super) const SYSTEM: &str = "/sys";
+/// Devices that hold nothing, which a GPU's library may open.
+const HARMLESS: [&str; 3] = ["null", "zero", "urandom"];
+/// What the names of NVIDIA's devices begin with.
+const GPU: &str = "nvidia";
+
 /// An existing folder, to put the new root over until it is the root.
 const BUILDING: &str = "/proc";
 /// Names in the new folders, all together.
@@ -50,12 +59,21 @@ const INODES: u32 = 4096;
 /// `f_type` of a tmpfs.
 const TMPFS: u64 = 0x0102_1994;
 
-/// Enters the namespaces and builds the folders, of `bytes` bytes in all and
+/// What is to be built.
+pub(super) struct Folders {
+    /// Bytes of all of them together.
+    pub(super) bytes: u64,
+    /// Whether with the machine's GPUs, and what their library reads: `/sys`,
+    /// and the whole of `/proc`.
+    pub(super) gpu: bool,
+}
+
+/// Enters the namespaces and builds the folders,
 /// owned by `owner`. The process that returns is another one than the caller's:
 /// `moved` is called with its id in the caller, which then ends. It has the same
 /// parent.
 pub(super) fn enter(
-    bytes: u64,
+    folders: &Folders,
     owner: Option<u32>,
     moved: impl FnOnce(u32),
 ) -> Result<(), (&'static str, io::Error)> {
@@ -65,10 +83,10 @@ pub(super) fn enter(
     namespaces(own == 0).map_err(at("namespaces"))?;
     become_init(moved).map_err(at("a process namespace"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    build(bytes, owner).map_err(at("private folders"))?;
+    build(folders, owner).map_err(at("private folders"))?;
     rustix::process::umask(Mode::from_raw_mode(0o077));
     for folder in [TEMPORARY, SHARED] {
-        verify(Path::new(folder), bytes, owner).map_err(at("checking private folders"))?;
+        verify(Path::new(folder), folders.bytes, owner).map_err(at("checking private folders"))?;
     }
     Ok(())
 }
@@ -152,7 +170,8 @@ fn clone_sibling() -> io::Result<libc::pid_t> {
     libc::pid_t::try_from(pid).map_err(io::Error::other)
 }
 
-fn build(bytes: u64, owner: u32) -> io::Result<()> {
+fn build(folders: &Folders, owner: u32) -> io::Result<()> {
+    let bytes = folders.bytes;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)?;
@@ -172,9 +191,13 @@ fn build(bytes: u64, owner: u32) -> io::Result<()> {
         "proc",
         "proc",
         quiet | MountFlags::NOEXEC,
-        c"subset=pid",
+        if folders.gpu { c"" } else { c"subset=pid" },
     )?;
     DirBuilder::new().mode(0o755).create("dev")?;
+    if folders.gpu {
+        bind_devices()?;
+        bind_read_only(SYSTEM, MountFlags::NOEXEC)?;
+    }
     own_folder("tmp", owner, quiet)?;
     own_folder("dev/shm", owner, quiet | MountFlags::NOEXEC)?;
 
@@ -209,6 +232,25 @@ fn bind_read_only(folder: &str, more: MountFlags) -> io::Result<()> {
 /// Where a folder of the machine's has its place beneath the new root.
 fn beneath(folder: &str) -> &str {
     folder.trim_start_matches('/')
+}
+
+/// Shows the GPUs and what goes with them. A machine without has none to show.
+fn bind_devices() -> io::Result<()> {
+    for entry in fs::read_dir(DEVICES)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let there = Path::new(DEVICES).join(name);
+        let wanted = name.starts_with(GPU) || HARMLESS.contains(&name);
+        if !wanted || !fs::metadata(&there)?.file_type().is_char_device() {
+            continue;
+        }
+        let here = Path::new(beneath(DEVICES)).join(name);
+        File::create_new(&here)?;
+        rustix::mount::mount_bind(&there, &here)?;
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NOEXEC;
+        rustix::mount::mount_remount(&here, flags, c"")?;
+    }
+    Ok(())
 }
 
 /// A folder of the owner's, and a mount, so that it has flags of its own.

@@ -15,13 +15,24 @@ use super::{Layer, folders};
 const KNOWN: ABI = ABI::V7;
 
 /// Takes every right that the kernel can take, and says which layers that makes.
-pub(super) fn apply(own_folders: bool) -> io::Result<Vec<Layer>> {
+pub(super) fn apply(own_folders: bool, gpu: bool) -> io::Result<Vec<Layer>> {
     let status = Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))
         .and_then(|ruleset| ruleset.handle_access(AccessNet::from_all(KNOWN)))
         .and_then(|ruleset| ruleset.scope(Scope::from_all(KNOWN)))
         .and_then(Ruleset::create)
         .and_then(|ruleset| {
+            let ruleset = if gpu {
+                ruleset
+                    .add_rules(path_beneath_rules([folders::DEVICES], device()))?
+                    .add_rules(path_beneath_rules([folders::SYSTEM], READ))?
+                    .add_rules(path_beneath_rules(
+                        [folders::TEMPORARY],
+                        BitFlags::from(AccessFs::MakeSock),
+                    ))?
+            } else {
+                ruleset
+            };
             if own_folders {
                 ruleset
                     .add_rules(path_beneath_rules(folders::LIBRARIES, library()))?
@@ -62,6 +73,11 @@ fn shared() -> BitFlags<AccessFs> {
     READ | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile})
 }
 
+/// The GPU's, and those that are harmless.
+fn device() -> BitFlags<AccessFs> {
+    make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | IoctlDev})
+}
+
 fn temporary() -> BitFlags<AccessFs> {
     shared() | make_bitflags!(AccessFs::{Execute | MakeDir | RemoveDir})
 }
@@ -80,7 +96,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
-            let layers = apply(false).unwrap();
+            let layers = apply(false, false).unwrap();
             let denied = |e: io::Error| e.kind() == PermissionDenied;
             if layers.contains(&Layer::LandlockFiles) {
                 assert!(File::open("/etc/passwd").is_err_and(denied));

@@ -20,7 +20,9 @@
 //! Most provers may open no file at all. One that must (SP1's executor is a
 //! program that it writes, starts, and shares memory with by name) has a
 //! [`Profile::folder_bytes`]: it gets folders of its own in memory and may start
-//! programs, confined as it is and dead when it is; or it does not start.
+//! programs, confined as it is and dead when it is; or it does not start. With
+//! [`Profile::gpu`] it also reaches the GPUs, whose driver is part of the
+//! machine's kernel: a cage with a door, for operators who know that.
 
 mod folders;
 mod landlock;
@@ -61,6 +63,9 @@ pub struct Profile {
     pub executable_memory: bool,
     /// Bytes of folders of its own; 0: no folders, no files, no programs.
     pub folder_bytes: u64,
+    /// Whether NVIDIA's devices can be reached, with all that their library
+    /// needs; only with folders. Far more of the machine is to be seen then.
+    pub gpu: bool,
 }
 
 /// Why a process could not be confined. It must end.
@@ -135,8 +140,13 @@ pub fn confine<K: AsFd>(
     level.insert(Layer::Descriptors);
 
     let own_folders = profile.folder_bytes > 0;
+    let gpu = own_folders && profile.gpu;
     if own_folders {
-        folders::enter(profile.folder_bytes, profile.user, |id| moved(keeper, id))
+        let built = folders::Folders {
+            bytes: profile.folder_bytes,
+            gpu: profile.gpu,
+        };
+        folders::enter(&built, profile.user, |id| moved(keeper, id))
             .map_err(|(what, source)| SandboxError::Folders { what, source })?;
         level.insert(Layer::Namespaces);
     } else if privileges::namespaces().map_err(SandboxError::layer(Layer::Namespaces))? {
@@ -165,7 +175,7 @@ pub fn confine<K: AsFd>(
     }
     level.insert(Layer::ParentDeath);
 
-    for layer in landlock::apply(own_folders).map_err(SandboxError::layer(Layer::LandlockFiles))? {
+    for layer in landlock::apply(own_folders, gpu).map_err(SandboxError::layer(Layer::LandlockFiles))? {
         level.insert(layer);
     }
 
@@ -174,7 +184,7 @@ pub fn confine<K: AsFd>(
     level.insert(Layer::Limits);
     level.insert(Layer::Dump);
 
-    seccomp::apply(profile.executable_memory, own_folders)
+    seccomp::apply(profile.executable_memory, own_folders, gpu)
         .map_err(SandboxError::layer(Layer::Seccomp))?;
     level.insert(Layer::Seccomp);
     Ok(level)
@@ -272,6 +282,7 @@ mod tests {
             cpu_seconds: None,
             executable_memory: false,
             folder_bytes: 0,
+            gpu: false,
         };
         let (mut keeper, _) = std::os::unix::net::UnixStream::pair().unwrap();
         let result = confine(&profile, &mut keeper, |_, _| {});

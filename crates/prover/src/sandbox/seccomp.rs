@@ -13,6 +13,8 @@
 //! what tokio needs. What it can reach by a name is another layer's business;
 //! what has no name is not on its list either: no `socket` (but pairs of stream
 //! sockets), `recvmsg`, `memfd_create`, shared memory without a file.
+//!
+//! With a GPU there are more: any `ioctl`, and Unix sockets.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +29,7 @@ use seccompiler::{
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Puts up the filter for this thread, and for those that it starts later.
-pub(super) fn apply(executable_memory: bool, own_folders: bool) -> io::Result<()> {
+pub(super) fn apply(executable_memory: bool, own_folders: bool, gpu: bool) -> io::Result<()> {
     // Two filters; the kernel takes the stricter answer. The C library asks for
     // threads by clone3 first, whose flags are in memory where no filter sees
     // them, and falls back to clone only if it hears that there is no clone3.
@@ -37,7 +39,7 @@ pub(super) fn apply(executable_memory: bool, own_folders: bool) -> io::Result<()
         SeccompAction::Allow,
     )?;
     let allowed = filter(
-        allowed(executable_memory, own_folders)?,
+        allowed(executable_memory, own_folders, gpu)?,
         SeccompAction::Allow,
         SeccompAction::Errno(errno(libc::EPERM)),
     )?;
@@ -58,7 +60,7 @@ fn filter(
         .map_err(io::Error::other)
 }
 
-fn allowed(executable_memory: bool, own_folders: bool) -> io::Result<Rules> {
+fn allowed(executable_memory: bool, own_folders: bool, gpu: bool) -> io::Result<Rules> {
     let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
 
     // Private memory only: the limit on memory does not count the shared kind,
@@ -67,7 +69,9 @@ fn allowed(executable_memory: bool, own_folders: bool) -> io::Result<Rules> {
     let sharing = libc::MAP_SHARED | libc::MAP_PRIVATE | libc::MAP_GROWSDOWN;
     let mut mappings = vec![masked(3, sharing, libc::MAP_PRIVATE)?];
     if own_folders {
-        let file = sharing | libc::MAP_ANONYMOUS;
+        // A GPU's driver shares memory without a file, too.
+        let no_file = if gpu { 0 } else { libc::MAP_ANONYMOUS };
+        let file = sharing | no_file;
         mappings.push(masked(3, file, libc::MAP_SHARED)?);
     }
     // Never executable; or, for a compiler, never writable at the same time.
@@ -116,6 +120,9 @@ fn allowed(executable_memory: bool, own_folders: bool) -> io::Result<Rules> {
 
     if own_folders {
         files_and_processes(&mut rules)?;
+        if gpu {
+            devices_and_sockets(&mut rules)?;
+        }
     } else {
         // A signal to itself, as abort() sends.
         let own = u64::from(std::process::id());
@@ -177,6 +184,40 @@ fn files_and_processes(rules: &mut Rules) -> io::Result<()> {
     rules.insert(libc::SYS_sendto, vec![rule(vec![pointer_is_null(4)?])?]);
     Ok(())
 }
+
+/// What a process with a GPU may do besides: ask its driver for anything, say
+/// where memory is to lie, and talk to programs that it started over sockets
+/// that have names in its folders.
+fn devices_and_sockets(rules: &mut Rules) -> io::Result<()> {
+    rules.insert(libc::SYS_ioctl, Vec::new());
+    let kind = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let unix = rule(vec![
+        equals(0, u64::from(libc::AF_UNIX.cast_unsigned()))?,
+        masked(1, !kind, libc::SOCK_STREAM)?,
+    ])?;
+    rules.insert(libc::SYS_socket, vec![unix]);
+    rules.extend(WITH_GPU.iter().map(|call| (*call, Vec::new())));
+    Ok(())
+}
+
+/// Allowed with any arguments to a process with a GPU.
+const WITH_GPU: &[c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_get_mempolicy,
+    libc::SYS_set_mempolicy,
+    libc::SYS_mbind,
+    libc::SYS_mincore,
+    libc::SYS_mlock2,
+];
 
 /// Allowed with any arguments to a process with folders.
 const WITH_FOLDERS: &[c_long] = &[
@@ -366,7 +407,7 @@ mod tests {
         for executable_memory in [false, true] {
             std::thread::spawn(move || {
                 let denied = |e: io::Error| e.kind() == PermissionDenied;
-                apply(executable_memory, false).unwrap();
+                apply(executable_memory, false, false).unwrap();
                 assert!(std::fs::File::open("/etc/passwd").is_err_and(denied));
                 assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err_and(denied));
                 assert!(std::os::unix::net::UnixStream::pair().is_err_and(denied));

@@ -28,6 +28,9 @@ pub struct ProverConfig {
     pub digest: Option<Digest>,
     /// Layers without which the supervisor does not start.
     pub required: SandboxLevel,
+    /// Whether a stage may put secrets on a GPU. Trust configuration: nothing
+    /// that this project judges vouches for a GPU.
+    pub gpu: bool,
     /// First of `users` user ids (and group ids) that nothing else on the
     /// machine uses, for processes started as root.
     pub first_user: Option<u32>,
@@ -87,6 +90,7 @@ impl ProverConfig {
             executable: executable.into(),
             digest: None,
             required: SandboxLevel::default(),
+            gpu: false,
             first_user: Some(64_000),
             users: 512,
             memory_bytes: 12 * GIB,
@@ -207,7 +211,7 @@ impl StageConfig {
     }
 
     /// What a process is told. Parent and user are the launcher's to say.
-    pub(super) fn start(&self, stage: &str, folder_bytes: u64) -> Start {
+    pub(super) fn start(&self, stage: &str, folder_bytes: u64, gpu: bool) -> Start {
         Start {
             stage: stage.to_owned(),
             parent: 0,
@@ -216,6 +220,7 @@ impl StageConfig {
             threads: self.threads,
             cpu_seconds: None,
             folder_bytes,
+            gpu,
         }
     }
 
@@ -252,6 +257,7 @@ mod tests {
             runs_program: true,
             parts: vec!["elf".into()],
             folder_bytes,
+            gpu: false,
         }
     }
 

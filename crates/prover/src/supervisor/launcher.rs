@@ -86,7 +86,7 @@ impl Launcher {
     ) -> Result<Hello, SupervisorError> {
         let start = Start {
             memory_bytes: DESCRIBE_MEMORY,
-            ..stage.start("", stage.folder_bytes.unwrap_or(0))
+            ..stage.start("", stage.folder_bytes.unwrap_or(0), false)
         };
         let process = self.launch(start).await?;
         Ok(process.hello.clone())

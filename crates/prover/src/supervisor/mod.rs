@@ -78,6 +78,9 @@ pub enum SupervisorError {
     /// The sandbox lacks layers that the configuration requires.
     #[error("the prover's sandbox lacks: {0}")]
     Sandbox(SandboxLevel),
+    /// It would put secrets on a GPU, and may not.
+    #[error("the prover puts secrets on a GPU, which is not allowed here")]
+    Gpu,
     /// The configuration contradicts itself.
     #[error("configuration of the prover: {0}")]
     Config(&'static str),
@@ -144,6 +147,9 @@ impl Supervisor {
 
         let hello = launcher.describe(&config.default_stage).await?;
         check_hello(&hello)?;
+        if !config.gpu && hello.stages.iter().any(|stage| stage.gpu) {
+            return Err(SupervisorError::Gpu);
+        }
         config.check_stages(&hello.stages)?;
         let cache = Arc::new(Cache::new(config.cache_bytes));
         let mut pools = Vec::with_capacity(hello.stages.len());
@@ -275,5 +281,9 @@ fn check_hello(hello: &Hello) -> Result<(), SupervisorError> {
             (1..=MAX_NAMES).contains(&stage.parts.len()) && stage.parts.iter().all(name)
         }),
         "program parts of a stage",
+    )?;
+    rule(
+        hello.stages.iter().all(|stage| stage.folder_bytes > 0 || !stage.gpu),
+        "a GPU for a stage without folders",
     )
 }

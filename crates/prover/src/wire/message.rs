@@ -14,7 +14,7 @@ use crate::sandbox::SandboxLevel;
 
 /// Version of this protocol. Keeper and prover are built together; a prover
 /// that says another number is not used.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Bytes of a verifying key that a [`Done`] carries, at most.
 pub const MAX_VERIFYING_KEY: usize = 1024;
 /// Exit code of a process with folders whose programs used more memory than it
@@ -130,6 +130,10 @@ pub struct StageInfo {
     /// programs that it wrote there, confined as it is.
     #[n(3)]
     pub folder_bytes: u64,
+    /// Whether a process of this stage puts a job's secrets on a GPU. It has
+    /// folders then, and the supervisor refuses it unless that is allowed.
+    #[n(4)]
+    pub gpu: bool,
 }
 
 /// The program that the next job is for.

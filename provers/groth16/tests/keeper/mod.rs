@@ -46,6 +46,7 @@ impl Keeper {
             threads: 16,
             cpu_seconds: None,
             folder_bytes: 0,
+            gpu: false,
         };
         let (mut stream, theirs) = UnixStream::pair().unwrap();
         let theirs = OwnedFd::from(theirs);
