@@ -114,7 +114,11 @@ impl Keeper {
             supervisors.push(supervisor);
         }
         let mut danger = config.danger;
-        danger.extend(config.danger_gpu_unattested.then(|| GPU_UNATTESTED.to_owned()));
+        danger.extend(
+            config
+                .danger_gpu_unattested
+                .then(|| GPU_UNATTESTED.to_owned()),
+        );
         let mut trust = trust(&supervisors, swap, config.telemetry, danger);
         trust.sp1_direct = config.sp1_direct;
         let modes = supervisors.iter().map(Supervisor::info).flat_map(|info| {

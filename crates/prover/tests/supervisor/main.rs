@@ -8,6 +8,7 @@
 )]
 
 mod folders;
+mod gpu;
 mod support;
 
 use std::time::Duration;
