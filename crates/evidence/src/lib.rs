@@ -9,6 +9,7 @@
 //! | [`quote`] | the fields of a TDX quote, v4 and v5 |
 //! | [`tdx`] | Intel TDX under Intel's root, which is compiled in |
 //! | [`software`] | the software platform under the policy's own anchor |
+//! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`] | what came out, one line a check |
 //!
 //! ```no_run
@@ -37,6 +38,7 @@ pub mod software;
 pub mod tdx;
 mod trust;
 pub mod verdict;
+pub mod x509;
 
 pub use appraise::{appraise, explain, explain_under};
 pub use bytes::Hex;

@@ -10,3 +10,4 @@ mod policy;
 mod properties;
 mod session;
 mod speed;
+mod x509;
