@@ -117,7 +117,10 @@ mod tests {
 
     #[test]
     fn forms() {
-        assert_eq!(oid("1.2.840.10045.2.1"), [6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]);
+        assert_eq!(
+            oid("1.2.840.10045.2.1"),
+            [6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1]
+        );
         assert_eq!(integer(&[0, 0x80]), [2, 2, 0, 0x80]);
         assert_eq!(integer(&[]), [2, 1, 0]);
         assert_eq!(tlv(4, &[0; 200])[..3], [4, 0x81, 200]);

@@ -3,9 +3,8 @@
 //! constraints, which are refused where they are critical).
 
 use super::{Algorithm, Certificate, X509Error};
-use crate::reason::Reason;
+use crate::{reason::Reason, verdict::date};
 use der::asn1::ObjectIdentifier;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Certificates in a chain at most, whatever the rules say.
 pub const MAX_CHAIN: usize = 10;
@@ -150,9 +149,9 @@ fn window(chain: &[Certificate]) -> Window {
         from_s: 0,
         until_s: u64::MAX,
     };
-    chain.iter().fold(all, |window, certificate| {
-        window.and(certificate.window())
-    })
+    chain
+        .iter()
+        .fold(all, |window, certificate| window.and(certificate.window()))
 }
 
 fn check_link(
@@ -176,7 +175,10 @@ fn check_link(
         },
         (Some(_), None) => Err(X509Error::Usage("issue certificates")),
         (Some(below), Some(allowed)) => {
-            if !certificate.usage().is_some_and(|usage| usage.key_cert_sign()) {
+            if !certificate
+                .usage()
+                .is_some_and(|usage| usage.key_cert_sign())
+            {
                 return Err(X509Error::Usage("issue certificates"));
             }
             match allowed {
@@ -201,12 +203,4 @@ fn whole(error: X509Error) -> ChainError {
         name: None,
         error,
     }
-}
-
-fn date(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|date| date.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{seconds} s since 1970"))
 }

@@ -98,8 +98,8 @@ impl Crl {
         }
         let tbs = self.der.get(self.tbs.clone());
         match (tbs, self.parsed.signature.as_bytes()) {
-            (Some(tbs), Some(signature))
-                if issuer.key().verify(self.algorithm, tbs, signature) => {}
+            (Some(tbs), Some(signature)) if issuer.key().verify(self.algorithm, tbs, signature) => {
+            }
             _ => return Err(X509Error::Signature),
         }
         self.window.check(at_s)

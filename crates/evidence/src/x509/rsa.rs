@@ -106,7 +106,11 @@ impl Key {
     pub(super) fn verify_pkcs1(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         let digest = hash.of(&[message]);
         let info = hash.digest_info();
-        let Some(padding) = self.modulus.len().checked_sub(3 + info.len() + digest.len()) else {
+        let Some(padding) = self
+            .modulus
+            .len()
+            .checked_sub(3 + info.len() + digest.len())
+        else {
             return false;
         };
         let mut expected = vec![0x00, 0x01];

@@ -5,9 +5,11 @@
 mod appraisal;
 mod captured;
 mod common;
+mod ear;
 mod golden;
 mod policy;
 mod properties;
+mod rules;
 mod session;
 mod speed;
 mod x509;

@@ -49,7 +49,10 @@ impl Pki {
     }
 
     fn chain(&self) -> Result<Vec<Certificate>, X509Error> {
-        self.ders().iter().map(|der| Certificate::parse(der)).collect()
+        self.ders()
+            .iter()
+            .map(|der| Certificate::parse(der))
+            .collect()
     }
 
     /// What comes of it under its own root: the error and the place.
@@ -91,7 +94,10 @@ fn a_sound_chain_holds_until_its_first_certificate_ends() {
         until_s: 1_980_000_000,
     };
     let keys = [[0; 48], chain[2].key_id()];
-    assert_eq!(verify_chain(&chain, Anchor::Keys(&keys), &rules()), Ok(window));
+    assert_eq!(
+        verify_chain(&chain, Anchor::Keys(&keys), &rules()),
+        Ok(window)
+    );
     let whole = Anchor::Certificate(&chain[2]);
     assert_eq!(verify_chain(&chain, whole, &rules()), Ok(window));
     assert_eq!(check_validity(&chain, 1_980_000_000), Ok(()));
@@ -99,7 +105,10 @@ fn a_sound_chain_holds_until_its_first_certificate_ends() {
     assert_eq!((ended.at, ended.reason()), (0, Reason::CollateralExpired));
     assert_eq!(ended.name.as_deref(), Some("Leaf"));
     let early = check_validity(&chain, 1_789_999_999).unwrap_err();
-    assert_eq!((early.at, early.reason()), (1, Reason::CollateralNotYetValid));
+    assert_eq!(
+        (early.at, early.reason()),
+        (1, Reason::CollateralNotYetValid)
+    );
 }
 
 #[test]
@@ -173,9 +182,18 @@ fn raw_signatures_are_as_long_as_the_curve_says() {
 #[test]
 fn every_fault_of_a_chain_is_found() {
     let usage_fault = |what| X509Error::Usage(what);
-    assert_eq!(with(|pki| pki.leaf.issuer = "Other".into()), (0, X509Error::Issuer));
-    assert_eq!(with(|pki| pki.middle.issuer = "Other".into()), (1, X509Error::Issuer));
-    assert_eq!(with(|pki| pki.root.issuer = "Other".into()), (2, X509Error::Issuer));
+    assert_eq!(
+        with(|pki| pki.leaf.issuer = "Other".into()),
+        (0, X509Error::Issuer)
+    );
+    assert_eq!(
+        with(|pki| pki.middle.issuer = "Other".into()),
+        (1, X509Error::Issuer)
+    );
+    assert_eq!(
+        with(|pki| pki.root.issuer = "Other".into()),
+        (2, X509Error::Issuer)
+    );
     let (at, error) = with(|pki| pki.leaf.until_s = AT_S - 1);
     assert_eq!((at, error.reason()), (0, Reason::CollateralExpired));
     let (at, error) = with(|pki| pki.middle.from_s = AT_S + 1);
@@ -232,10 +250,18 @@ fn what_is_no_certificate_is_refused_when_read() {
         refused(&|t| t.inner_algorithm = Some(algorithm_id(Algorithm::EcdsaP256Sha256))),
         X509Error::Algorithm
     );
-    assert!(matches!(refused(&|t| t.version = 0), X509Error::Malformed(_)));
-    assert!(matches!(refused(&|t| t.version = 1), X509Error::Malformed(_)));
     assert!(matches!(
-        refused(&|t| t.extensions = (0..40).map(|n| extension(&format!("1.2.3.{n}"), false, &[])).collect()),
+        refused(&|t| t.version = 0),
+        X509Error::Malformed(_)
+    ));
+    assert!(matches!(
+        refused(&|t| t.version = 1),
+        X509Error::Malformed(_)
+    ));
+    assert!(matches!(
+        refused(&|t| t.extensions = (0..40)
+            .map(|n| extension(&format!("1.2.3.{n}"), false, &[]))
+            .collect()),
         X509Error::Malformed(_)
     ));
     assert!(matches!(
@@ -364,7 +390,11 @@ fn another_root_and_other_lengths_are_refused() {
     let mut usurper = Pki::sound();
     usurper.root_key = pki.root_key.clone();
     let der = usurper.root.sign(&pki.root_key, &Key::p384("other"));
-    let fake = [chain[0].clone(), chain[1].clone(), Certificate::parse(&der).unwrap()];
+    let fake = [
+        chain[0].clone(),
+        chain[1].clone(),
+        Certificate::parse(&der).unwrap(),
+    ];
     let error = verify_chain(&fake, Anchor::Keys(&[chain[2].key_id()]), &rules()).unwrap_err();
     assert_eq!((error.at, error.error), (2, X509Error::Signature));
 }
@@ -416,7 +446,10 @@ fn a_revocation_list_is_its_issuers_and_in_time() {
     );
     assert_eq!(empty.verify(&chain[1], ALL, AT_S), Err(X509Error::Issuer));
     let forged = read(&list, &pki.middle_key).unwrap();
-    assert_eq!(forged.verify(&chain[2], ALL, AT_S), Err(X509Error::Signature));
+    assert_eq!(
+        forged.verify(&chain[2], ALL, AT_S),
+        Err(X509Error::Signature)
+    );
     let revoking = ListTemplate {
         revoked: vec![vec![9], vec![2]],
         ..list.clone()
@@ -450,7 +483,9 @@ fn a_list_of_another_kind_is_refused() {
     // Delta and partial lists say so in a critical extension.
     for critical in ["2.5.29.27", "2.5.29.28"] {
         let mut partial = list.clone();
-        partial.extensions.push(extension(critical, true, &[0x02, 1, 1]));
+        partial
+            .extensions
+            .push(extension(critical, true, &[0x02, 1, 1]));
         assert_eq!(
             Crl::parse(&partial.sign(&key)),
             Err(X509Error::Extension(critical.into()))
@@ -488,7 +523,11 @@ fn pem_holds_certificates_and_nothing_else() {
     };
     let pem: String = ders.iter().map(|der| block(der, 64)).collect();
     assert_eq!(read_pem(pem.as_bytes(), 3).unwrap().len(), 3);
-    let loose = format!("\n{}\r\n\n{}\0", block(&ders[0], 76).replace('\n', "\r\n"), block(&ders[1], 64));
+    let loose = format!(
+        "\n{}\r\n\n{}\0",
+        block(&ders[0], 76).replace('\n', "\r\n"),
+        block(&ders[1], 64)
+    );
     assert_eq!(read_pem(loose.as_bytes(), 3).unwrap().len(), 2);
     assert_eq!(read_pem(pem.as_bytes(), 2), Err(X509Error::Length(3, 2)));
     assert_eq!(read_pem(b" \n", 3), Err(X509Error::Length(0, 3)));
@@ -498,6 +537,9 @@ fn pem_holds_certificates_and_nothing_else() {
         pem.replacen("END CERTIFICATE", "END CERTIFICATS", 3),
         pem.replacen('M', "*", 1),
     ] {
-        assert!(matches!(read_pem(bad.as_bytes(), 3), Err(X509Error::Malformed(_))));
+        assert!(matches!(
+            read_pem(bad.as_bytes(), 4),
+            Err(X509Error::Malformed(_))
+        ));
     }
 }
