@@ -13,3 +13,4 @@ mod properties;
 mod rules;
 mod session;
 mod speed;
+mod x509;
