@@ -27,6 +27,11 @@
 
 mod appraise;
 mod bytes;
+pub mod ccel;
+mod cursor;
+pub mod dstack;
+pub mod measure;
+pub mod sgx;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod policy;

@@ -6,6 +6,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod jobs;
+mod measure;
 mod policy;
 mod prove;
 mod serve;
@@ -47,6 +48,9 @@ enum Command {
     /// Write or check a policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Compute what a deployment will measure, before there is one
+    #[command(subcommand)]
+    Measure(measure::Command),
     /// Find out what is wrong
     Doctor(doctor::Args),
     /// The whole path on this machine, on the software platform
@@ -71,6 +75,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
             Ok(())
         }
         Command::Circuit(command) => circuit::run(&command, output),
+        Command::Measure(command) => measure::run(&command, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
         Command::Connect(args) => asynchronous(connect::run(&args, output)),
         Command::Verify(command) => asynchronous(verify::run(&command, output)),

@@ -3,10 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // also in what tests share
 
 mod appraisal;
+mod bodies;
 mod captured;
+mod captured_logs;
+mod ccel;
 mod common;
+mod dstack;
 mod golden;
+mod mutation;
+mod policies_intel;
 mod policy;
 mod properties;
 mod session;
+mod sgx;
 mod speed;
