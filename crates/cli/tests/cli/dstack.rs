@@ -180,7 +180,7 @@ fn a_quote_without_collateral_does_not_hold() {
     for words in [
         "no signature was verified",
         "THE QUOTE DOES NOT HOLD",
-        "binding_mismatch",
+        "report_data_mismatch",
         "other.pem is not in the list",
         "nobody's nonce",
         "no domain tag",

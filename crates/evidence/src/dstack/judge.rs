@@ -151,6 +151,10 @@ impl Judge for Dstack {
         self.quote.report_data()
     }
 
+    fn raise(rules: &mut DstackRules, tcb_evaluation: u32) {
+        rules.dcap.raise(tcb_evaluation);
+    }
+
     fn observed(&self) -> (DstackRules, Release) {
         let rules = DstackRules {
             dcap: self.verified.as_ref().map(dcap::observed).unwrap_or_default(),
@@ -245,17 +249,11 @@ fn identity(verdict: &mut Verdict, json: &[u8], quote: &Quote) -> Option<Identit
     };
     let events = format!("{} events, digests as computed here", log.events.len());
     verdict.pass("event_log", "dstack's event log", events);
-    let found = quote.measurements();
-    let differ: Vec<&str> = [
-        ("RTMR0", found.rtmr0),
-        ("RTMR1", found.rtmr1),
-        ("RTMR2", found.rtmr2),
-        ("RTMR3", found.rtmr3),
-    ]
-    .into_iter()
-    .zip(log.replay())
-    .filter_map(|((name, quoted), replayed)| (quoted.0 != replayed).then_some(name))
-    .collect();
+    let differ: Vec<&str> = ["RTMR0", "RTMR1", "RTMR2", "RTMR3"]
+        .into_iter()
+        .zip(tdx::registers(quote).iter().zip(&log.replay()))
+        .filter_map(|(name, (quoted, replayed))| (quoted != replayed).then_some(name))
+        .collect();
     verdict.check(
         "event_log_replay",
         differ.is_empty(),

@@ -80,6 +80,10 @@ impl Judge for Sgx {
         self.quote.report_data()
     }
 
+    fn raise(rules: &mut SgxRules, tcb_evaluation: u32) {
+        rules.dcap.raise(tcb_evaluation);
+    }
+
     fn observed(&self) -> (SgxRules, Measurements) {
         let dcap = self.verified.as_ref().map(dcap::observed);
         let rules = SgxRules {

@@ -99,7 +99,7 @@ pub(crate) fn check(verdict: &mut Verdict, quote: &Quote) {
     );
     let service = quote
         .service_tds()
-        .into_iter()
+        .iter()
         .filter(|(_, hash)| *hash != [0; 48])
         .map(|(name, hash)| format!("{name} {}", hex::encode(hash)))
         .chain(set(SERVTD_EXT).then(|| "SERVTD_EXT".to_owned()))

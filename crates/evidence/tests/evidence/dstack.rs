@@ -422,19 +422,22 @@ fn mrconfigid_must_be_that_of_what_ran_if_it_is_set() {
     let mut case = Case::sound();
     case.rules().require_mr_config = true;
     assert_rejected(&case, "mr_config_refused");
-    let hash = |guest: &Guest| soundproof_evidence::dstack::compose::hash(&guest.compose);
-    let app = |guest: &Guest| *hash(guest).first_chunk::<20>().unwrap();
-    type Make = Box<dyn Fn(&Guest) -> [u8; 48]>;
-    let right: [Make; 3] = [
-        Box::new(move |guest| v1(&hash(guest))),
-        Box::new(move |guest| v2(&hash(guest), &app(guest), &key_provider()).unwrap()),
-        Box::new(move |guest| {
+    fn hash(guest: &Guest) -> [u8; 32] {
+        soundproof_evidence::dstack::compose::hash(&guest.compose)
+    }
+    let right: [fn(&Guest) -> [u8; 48]; 3] = [
+        |guest| v1(&hash(guest)),
+        |guest| {
+            let app_id = *hash(guest).first_chunk().unwrap();
+            v2(&hash(guest), &app_id, &key_provider()).unwrap()
+        },
+        |guest| {
             v3(format!(
                 "{{\"compose_hash\":\"{}\",\"key_provider\":\"kms\",\"version\":3}}",
-                hex::encode(hash(guest))
+                Hex(hash(guest))
             )
             .as_bytes())
-        }),
+        },
     ];
     for (version, make) in (1..).zip(right) {
         let set = |flip: u8| {

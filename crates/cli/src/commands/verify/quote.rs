@@ -194,7 +194,7 @@ fn certificates(
     let Some(sums) = sums else {
         return Ok((bound, problems));
     };
-    let binding_holds = verdict.failures().all(|check| check.name != "binding");
+    let binding_holds = verdict.failures().all(|check| check.name != "report_data");
     for path in &args.certificate {
         let bytes = files::read(path, MAX_DOCUMENT)?;
         match sums.name_of(&bytes) {

@@ -35,6 +35,11 @@ pub struct EventLogRules {
 }
 
 impl EventLogRules {
+    /// Whether none of them needs a log.
+    pub(crate) fn ask_nothing(&self) -> bool {
+        !self.need_one()
+    }
+
     /// Whether any of them needs a log.
     pub(crate) fn need_one(&self) -> bool {
         let Self {
@@ -52,5 +57,31 @@ impl EventLogRules {
             || [pk, kek, db, dbx].into_iter().any(Option::is_some)
             || boot_chain.is_some()
             || command_line.is_some()
+    }
+
+    /// What they let through, for a review.
+    pub(crate) fn lets_through(&self) -> Vec<String> {
+        let asked: Vec<&str> = [
+            (self.require_secure_boot, "secure boot on"),
+            (
+                [self.pk, self.kek, self.db, self.dbx]
+                    .iter()
+                    .any(Option::is_some),
+                "secure boot's keys as named",
+            ),
+            (self.boot_chain.is_some(), "the boot chain as named"),
+            (self.command_line.is_some(), "the command line as named"),
+        ]
+        .into_iter()
+        .filter_map(|(asked, what)| asked.then_some(what))
+        .collect();
+        match (self.need_one(), asked.as_slice()) {
+            (false, _) => Vec::new(),
+            (true, []) => vec!["machines whose event log replays".into()],
+            (true, asked) => vec![format!(
+                "machines whose event log replays and shows {}",
+                asked.join(", ")
+            )],
+        }
     }
 }

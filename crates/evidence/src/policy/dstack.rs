@@ -16,7 +16,11 @@
 //! rtmr2 = "…"
 //! ```
 
-use crate::{bytes::Hex, dstack::KeyProvider, policy::DcapRules};
+use crate::{
+    bytes::Hex,
+    dstack::KeyProvider,
+    policy::{DcapRules, Rules},
+};
 use serde::{Deserialize, Serialize};
 
 /// See the module.
@@ -58,5 +62,59 @@ impl Default for DstackRules {
             danger_public_sysinfo: false,
             require_mr_config: false,
         }
+    }
+}
+
+impl Rules for DstackRules {
+    fn lets_through(&self) -> Vec<String> {
+        let mut out = self.dcap.lets_through();
+        let providers: Vec<_> = self
+            .key_providers
+            .iter()
+            .map(|provider| format!("{} {}", provider.name, provider.id))
+            .collect();
+        out.push(match (self.any_key_provider, providers.as_slice()) {
+            (true, _) => "keys from anybody: whoever gives them can read its disk, and be it".into(),
+            (false, []) => "keys from nobody".into(),
+            (false, providers) => format!("keys from {}", providers.join(" or ")),
+        });
+        if let Some(instances) = &self.instances {
+            out.push(format!("{} named instances", instances.len()));
+        }
+        if !self.require_compose {
+            out.push("applications whose compose file is not shown".into());
+        }
+        out
+    }
+
+    fn accept_any_machine(&mut self) {
+        self.dcap.accept_any_machine();
+    }
+
+    fn warnings(&self, now_s: u64) -> Vec<String> {
+        let mut out = self.dcap.warnings(now_s);
+        if self.key_providers.is_empty() && !self.any_key_provider {
+            out.push(
+                "it names no key provider and does not say any_key_provider = true: nothing is \
+                 accepted"
+                    .into(),
+            );
+        }
+        if self.any_key_provider && !self.key_providers.is_empty() {
+            out.push("key_providers says nothing: any_key_provider = true accepts all".into());
+        }
+        for (accepted, what) in [
+            (
+                self.danger_public_logs,
+                "danger_public_logs: applications are accepted whose logs everybody can read",
+            ),
+            (
+                self.danger_public_sysinfo,
+                "danger_public_sysinfo: applications are accepted whose processes everybody can see",
+            ),
+        ] {
+            out.extend(accepted.then(|| what.to_owned()));
+        }
+        out
     }
 }
