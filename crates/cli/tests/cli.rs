@@ -67,6 +67,7 @@ fn every_command_is_there() {
             "circuit",
             "policy",
             "measure",
+            "explain",
             "doctor",
             "demo",
             "completions"

@@ -11,6 +11,7 @@
 //! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
 //! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
 //! | [`measure`] | what a deployment will measure, before there is one |
@@ -33,6 +34,7 @@
 mod appraise;
 mod bytes;
 pub mod ccel;
+pub mod container;
 mod cursor;
 pub mod dcap;
 pub mod dstack;
@@ -52,6 +54,7 @@ pub mod tdx;
 mod trust;
 pub mod vector;
 pub mod verdict;
+pub mod x509;
 
 pub use appraise::{SOFTWARE_WARNING, appraise, examine, explain, explain_under};
 pub use bytes::Hex;

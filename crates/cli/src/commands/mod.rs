@@ -5,6 +5,7 @@ mod completions;
 mod connect;
 mod demo;
 mod doctor;
+mod explain;
 mod jobs;
 mod measure;
 mod policy;
@@ -51,6 +52,8 @@ enum Command {
     /// Compute what a deployment will measure, before there is one
     #[command(subcommand)]
     Measure(measure::Command),
+    /// Show what evidence says, of any platform, before any policy
+    Explain(explain::Args),
     /// Find out what is wrong
     Doctor(doctor::Args),
     /// The whole path on this machine, on the software platform
@@ -76,6 +79,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         }
         Command::Circuit(command) => circuit::run(&command, output),
         Command::Measure(command) => measure::run(&command, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
         Command::Connect(args) => asynchronous(connect::run(&args, output)),
         Command::Verify(command) => asynchronous(verify::run(&command, output)),
