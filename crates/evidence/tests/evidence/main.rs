@@ -4,12 +4,15 @@
 
 mod appraisal;
 mod captured;
+mod captured_snp_nitro;
 mod common;
 mod ear;
 mod golden;
+mod nitro;
 mod policy;
 mod properties;
 mod rules;
 mod session;
+mod snp;
 mod speed;
 mod x509;
