@@ -31,6 +31,7 @@
 
 mod appraise;
 mod bytes;
+pub mod container;
 pub mod dcap;
 pub mod ear;
 #[doc(hidden)]

@@ -6,6 +6,7 @@ mod appraisal;
 mod captured;
 mod captured_snp_nitro;
 mod common;
+mod containers;
 mod ear;
 mod golden;
 mod nitro;
