@@ -37,6 +37,7 @@ pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
 mod machine;
+pub mod measure;
 mod module;
 pub mod nitro;
 pub mod policy;

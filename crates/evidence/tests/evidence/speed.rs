@@ -46,5 +46,7 @@ fn a_verdict_on_snp_and_nitro() {
     time("snp", &|| snp.judge_evidence(&evidence).accept().is_ok());
     let nitro = crate::nitro::Case::sound();
     let evidence = crate::nitro::bound(&nitro.enclave);
-    time("nitro", &|| nitro.judge_evidence(&evidence).accept().is_ok());
+    time("nitro", &|| {
+        nitro.judge_evidence(&evidence).accept().is_ok()
+    });
 }
