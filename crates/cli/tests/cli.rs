@@ -2,9 +2,6 @@
 //! needs no server.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
 
-#[path = "cli/dstack.rs"]
-mod dstack;
-
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -66,7 +63,6 @@ fn every_command_is_there() {
             "jobs",
             "circuit",
             "policy",
-            "measure",
             "explain",
             "doctor",
             "demo",
@@ -75,7 +71,7 @@ fn every_command_is_there() {
     );
     assert_eq!(
         commands(&help(&["verify", "--help"])),
-        ["evidence", "quote", "proof", "receipt"]
+        ["evidence", "proof", "receipt"]
     );
     assert_eq!(
         commands(&help(&["jobs", "--help"])),

@@ -11,6 +11,8 @@
 //! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
 //! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
+//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
@@ -44,12 +46,14 @@ pub mod fuzz;
 mod machine;
 pub mod measure;
 mod module;
+pub mod nitro;
 pub mod policy;
 pub mod reason;
 mod refusal;
 pub mod seen;
 pub mod session;
 pub mod sgx;
+pub mod snp;
 pub mod tdx;
 mod trust;
 pub mod vector;

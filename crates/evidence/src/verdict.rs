@@ -3,9 +3,11 @@
 
 use crate::{
     dstack::DstackFacts,
+    nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
     sgx::SgxFacts,
+    snp::SnpFacts,
     tdx::TdxFacts,
     vector::{Claim, TrustVector},
 };
@@ -109,6 +111,10 @@ pub enum Facts {
     Dstack(DstackFacts),
     /// An enclave's quote.
     Sgx(SgxFacts),
+    /// An SEV-SNP guest's report.
+    Snp(SnpFacts),
+    /// A Nitro enclave's document.
+    Nitro(NitroFacts),
 }
 
 impl Facts {
@@ -119,6 +125,7 @@ impl Facts {
             Self::Tdx(facts) => facts.machine.as_ref(),
             Self::Dstack(facts) => facts.quote.machine.as_ref(),
             Self::Sgx(facts) => facts.machine.as_ref(),
+            Self::Snp(_) | Self::Nitro(_) => None,
         };
         machine.map(|machine| machine.tcb_evaluation)
     }
@@ -129,6 +136,7 @@ impl Facts {
             Self::Tdx(facts) => Some(facts.report_data.0),
             Self::Dstack(facts) => Some(facts.quote.report_data.0),
             Self::Sgx(facts) => Some(facts.report_data.0),
+            Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
 }

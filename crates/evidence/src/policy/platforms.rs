@@ -6,10 +6,11 @@ use crate::{
     appraise::{Basis, Table, judge_by},
     dstack,
     module::{Case, Clock, Judge},
-    policy::{Anchor, DstackRules, Rules, SgxRules, TdxRules},
+    nitro,
+    policy::{Anchor, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    sgx, tdx,
+    sgx, snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -268,4 +269,9 @@ platforms! {
     dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
     /// Intel SGX: an enclave.
     sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
+    /// AMD SEV-SNP: a guest by itself.
+    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
+    /// AWS Nitro Enclaves.
+    nitro / software_nitro, Nitro / SoftwareNitro:
+        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
 }
