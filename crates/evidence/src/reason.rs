@@ -84,9 +84,29 @@ reasons! {
     // === AWS Nitro Enclaves ===
     DocumentTooOld = "document_too_old", "The operator must have a new document made, or the policy may allow a greater age.";
     DocumentFields = "document_fields", "The document was made for another protocol; do not go on.";
+    // === Event logs ===
+    EventLogMissing = "event_log_missing", "The operator must send the event log, or the policy must ask for nothing that is in it.";
+    EventLogMalformed = "event_log_malformed", "The event log is damaged or of a form that is not understood; ask the operator.";
+    EventLogReplay = "event_log_replay", "The event log is not that of this quote; do not go on.";
+    EventLogDigest = "event_log_digest", "The event log says another thing than what was measured; do not go on.";
+    SecureBootOff = "secure_boot_off", "The operator must turn secure boot on, or the policy may do without.";
+    BootChainRefused = "boot_chain_refused", "It booted otherwise than the policy says; accept it only after checking why.";
+    // === dstack ===
+    IdentityRefused = "identity_refused", "The event log leaves a doubt about what runs; do not go on.";
+    ComposeMissing = "compose_missing", "The operator must send app-compose.json, or the policy may do without: require_compose = false.";
+    ComposeMismatch = "compose_mismatch", "The operator must send app-compose.json byte for byte as it was deployed.";
+    ComposeShows = "compose_shows", "The application shows it to everybody; the operator must turn that off.";
+    ComposeUnpinned = "compose_unpinned", "Name container images by digest in the compose file: its hash does not say what a tag stands for.";
+    KeyProviderUnspecified = "key_provider_unspecified", "Name in the policy who may give the guest its keys: key_providers.";
+    KeyProviderRefused = "key_provider_refused", "The policy accepts keys from others only.";
+    InstanceRefused = "instance_refused", "The policy accepts other instances only.";
+    MrConfigRefused = "mr_config_refused", "MRCONFIGID is not that of what runs; do not go on.";
+    // === Intel SGX ===
+    SgxQuoteVersion = "sgx_quote_version", "Ask for a quote of version 3, which is what Intel's quoting enclave makes of enclaves.";
     // === What runs on it ===
     ReleaseUnknown = "release_unknown", "Accept this release in the policy only after checking that it is what you mean to trust.";
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";
+    ReportDataMismatch = "report_data_mismatch", "The evidence was made for something else; do not go on.";
     BindingNotExpected = "binding_not_expected", "This explains the evidence; it accepts nothing.";
     // === The trust configuration ===
     TrustVersion = "trust_version", "Use a client of this server's version.";

@@ -4,12 +4,13 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
+    dstack,
     module::{Case, Clock, Judge},
     nitro,
-    policy::{Anchor, NitroRules, Rules, SnpRules, TdxRules},
+    policy::{Anchor, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    snp, tdx,
+    sgx, snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -269,4 +270,8 @@ platforms! {
     /// AWS Nitro Enclaves.
     nitro / software_nitro, Nitro / SoftwareNitro:
         nitro::Nitro, NitroRules, nitro::NitroMeasurements;
+    /// dstack: a trust domain with an event log that says what it runs.
+    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
+    /// Intel SGX: an enclave.
+    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
 }
