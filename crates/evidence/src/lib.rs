@@ -8,6 +8,10 @@
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
 //! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`azure`] | Azure's confidential VMs: TDX or SEV-SNP behind a paravisor and a virtual TPM |
+//! | [`gpu`] | NVIDIA GPUs beside a processor |
+//! | [`tpm`] | what a TPM signs |
+//! | [`jwt`] | attestation results of others, as signed tokens |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
@@ -28,6 +32,13 @@
 #![forbid(unsafe_code)]
 
 mod appraise;
+pub mod tpm;
+mod results;
+mod reader;
+pub mod jwt;
+mod json;
+pub mod gpu;
+pub mod azure;
 mod bytes;
 pub mod dcap;
 pub mod ear;

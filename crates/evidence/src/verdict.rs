@@ -2,6 +2,8 @@
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
 use crate::{
+    azure::AzureFacts,
+    gpu::GpuFacts,
     reason::Reason,
     refusal::{Refusal, Root},
     tdx::TdxFacts,
@@ -103,6 +105,8 @@ fn shown(text: String) -> String {
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(TdxFacts),
+    /// An Azure VM's statement.
+    Azure(AzureFacts),
 }
 
 impl Facts {
@@ -111,6 +115,7 @@ impl Facts {
     pub fn tcb_evaluation(&self) -> Option<u32> {
         match self {
             Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
+            Self::Azure(facts) => facts.hardware.as_ref()?.tcb_evaluation(),
         }
     }
 }
@@ -137,6 +142,9 @@ pub struct Verdict {
     pub vector: TrustVector,
     /// What the evidence says; none if it could not be read.
     pub facts: Option<Box<Facts>>,
+    /// What each GPU's evidence says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuFacts>,
     // Set by `appraise` alone, after every check was made and none failed; the
     // fields above are for reading, and changing them accepts nothing.
     #[serde(skip)]
@@ -167,6 +175,7 @@ impl Verdict {
             checks: Vec::with_capacity(20),
             vector: TrustVector::default(),
             facts: None,
+            gpus: Vec::new(),
             compared: None,
             refused: false,
         }

@@ -3,6 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
+//! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
+//! | [`azure`] | Azure's runtime data and virtual TPM |
+//! | [`jwt`] | tokens and key sets |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
@@ -10,6 +13,9 @@
 #![forbid(unsafe_code)]
 
 pub mod der;
+pub mod azure;
+pub mod gpu;
+pub mod jwt;
 pub mod pki;
 pub mod secrets;
 pub mod server;

@@ -44,6 +44,9 @@
 //! ```
 
 mod anchor;
+mod azure;
+mod gpu;
+mod issuer;
 mod commented;
 mod dcap;
 pub(crate) mod platforms;
@@ -53,6 +56,9 @@ mod time;
 mod trust;
 
 pub use anchor::Anchor;
+pub use azure::AzureRules;
+pub use gpu::{Appraisal, DriverVersion, GpuRelease, GpuRules, Revocation, VbiosVersion};
+pub use issuer::Issuer;
 pub use dcap::{DEFAULT_COLLATERAL_AGE_S, DcapRules, TcbException, TcbStatus};
 pub use platforms::{Platforms, Release, Software, observed};
 pub use review::Review;
@@ -82,6 +88,15 @@ pub struct Policy {
     pub freshness: Freshness,
     /// What the operator may have set.
     pub trust: TrustRules,
+    /// NVIDIA GPUs beside the platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuRules>,
+    /// Software GPUs. Protect nothing.
+    #[serde(rename = "software-gpu", skip_serializing_if = "Option::is_none")]
+    pub software_gpu: Option<Software<GpuRules>>,
+    /// Whose attestation results count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuer: Vec<Issuer>,
     /// Releases that are accepted.
     pub release: Vec<Release>,
 }
@@ -127,6 +142,9 @@ pub enum PolicyError {
     /// Two releases of one name.
     #[error("two releases are called {0:?}")]
     TwiceRelease(String),
+    /// Two issuers of one name.
+    #[error("two issuers are called {0:?}")]
+    TwiceIssuer(String),
     /// No time.
     #[error("{0:?} is no time; write it as 2026-11-20T12:00:00Z")]
     Time(String),
@@ -153,6 +171,10 @@ impl Policy {
         let mut names = BTreeSet::new();
         if let Some(twice) = policy.release.iter().find(|r| !names.insert(&r.name)) {
             return Err(PolicyError::TwiceRelease(twice.name.clone()));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = policy.issuer.iter().find(|i| !names.insert(&i.name)) {
+            return Err(PolicyError::TwiceIssuer(twice.name.clone()));
         }
         Ok(policy)
     }

@@ -5,6 +5,10 @@
 mod appraisal;
 mod captured;
 mod common;
+mod jwt;
+mod gpu;
+mod captured_gpu;
+mod azure;
 mod ear;
 mod golden;
 mod policy;
