@@ -40,6 +40,10 @@ use soundproof_protocol::{
     cbor::{self, Bytes, DecodeError},
 };
 
+/// NVIDIA's roots: of devices and of manifests.
+pub(crate) const ROOT_KEYS: [[u8; 48]; 2] =
+    [device::NVIDIA_DEVICE_ROOT_KEY, reference::NVIDIA_RIM_ROOT_KEY];
+
 /// Whether NVIDIA signed a manifest.
 pub(crate) fn is_nvidias(rim: Rim, at_s: u64) -> bool {
     reference::Signed::verify(rim, crate::refusal::Root::Vendor, at_s).is_ok()

@@ -91,10 +91,14 @@ impl Claims {
         let key = keys
             .find(id, algorithm)
             .ok_or_else(|| JwtError::Key(id.to_owned()))?;
+        // RFC 7518, 3.4: of ECDSA r and s, one after the other; the curve is
+        // the algorithm's, not only the key's.
         let good = match algorithm {
-            // RFC 7518, 3.4: r and s, one after the other.
-            Algorithm::EcdsaP256Sha256 | Algorithm::EcdsaP384Sha384 => {
-                key.verify_fixed(signed, &signature)
+            Algorithm::EcdsaP256Sha256 => {
+                key.kind() == "P-256" && key.verify_fixed(signed, &signature)
+            }
+            Algorithm::EcdsaP384Sha384 => {
+                key.kind() == "P-384" && key.verify_fixed(signed, &signature)
             }
             _ => key.verify(algorithm, signed, &signature),
         };

@@ -10,7 +10,7 @@
 //! revocation = "required"             # the default; or "when-given"
 //! max_revocation_age_s = 604800       # the default: 7 days
 //! serials = ["48B02D92494BADF4"]      # these GPUs only, and/or
-//! leaf_keys = ["…96 hex digits…"]     # these keys (SHA-384 of SubjectPublicKeyInfo) only, or
+//! leaf_keys = ["…96 hex digits…"]     # these keys (SHA-384 of the point) only, or
 //! # any_machine = true                # every one on earth; one must be said
 //! # nras = "nvidia"                   # name of the [[issuer]] for "nras"
 //!

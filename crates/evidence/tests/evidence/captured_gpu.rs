@@ -167,7 +167,7 @@ fn a_real_tpm_quote_is_read() {
     let quote = tpm::Attest::parse(&attest).unwrap();
     assert_eq!(quote.selections.len(), 1);
     assert_eq!(quote.selections[0].bank, tpm::HashAlgorithm::Sha1);
-    assert_eq!(quote.extra_data, b"EST\0");
+    assert_eq!(quote.extra_data, b"TEST");
     assert_eq!(quote.pcr_digest.len(), 20);
     // Its scheme's hash is SHA-1, which is not accepted.
     assert_eq!(

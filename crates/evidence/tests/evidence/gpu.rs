@@ -263,13 +263,13 @@ fn every_fault_of_a_gpu_is_found() {
             },
             "certificate_invalid",
         ),
-        // A leaf on another curve.
+        // A leaf on another curve, whose signature is shorter.
         (
             Profile {
                 leaf_key: Some(Key::p256("leaf")),
                 ..profile()
             },
-            "gpu_signature",
+            "evidence_malformed",
         ),
         (
             Profile {
@@ -326,6 +326,18 @@ fn chains_are_whole_in_order_and_no_longer() {
     let name = gpu.pki.chain[4].name.clone();
     let forged = Template::authority(1, &name, &name, None).sign(&root, &root);
     change(&|pems| pems[4] = gpu::pem(&forged)).refused("anchor_mismatch");
+}
+
+#[test]
+fn a_leaf_on_another_curve_signs_nothing() {
+    let mut gpu = Gpu::of(Profile {
+        leaf_key: Some(Key::p256("leaf")),
+        ..Profile::default()
+    });
+    for fill in [0, 1] {
+        gpu.carry_report(|gpu| gpu.report.0.extend([fill; 32]));
+        gpu.refused("gpu_signature");
+    }
 }
 
 #[test]
@@ -580,11 +592,16 @@ fn a_release_is_a_complete_tuple() {
         gpu
     };
     with(&|_| ()).accepted();
-    with(&|release| drop(release.measurements.insert("5".into(), Hex([0; 48]))))
+    for block in ["5", "65"] {
+        with(&|release| {
+            release.measurements.insert(block.into(), Hex([0; 48]));
+        })
         .refused("gpu_measurements");
-    with(&|release| drop(release.measurements.remove("5"))).refused("gpu_measurements");
-    with(&|release| drop(release.measurements.insert("65".into(), Hex([0; 48]))))
-        .refused("gpu_measurements");
+    }
+    with(&|release| {
+        release.measurements.remove("5");
+    })
+    .refused("gpu_measurements");
     with(&|release| release.driver = "570".into()).refused("gpu_measurements");
     with(&|release| release.vbios = "96.00".into()).refused("gpu_measurements");
     with(&|release| {
