@@ -32,26 +32,27 @@
 #![forbid(unsafe_code)]
 
 mod appraise;
-pub mod tpm;
-mod results;
-mod reader;
-pub mod jwt;
-mod json;
-pub mod gpu;
 pub mod azure;
 mod bytes;
+pub mod container;
 pub mod dcap;
 pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod gpu;
+mod json;
+pub mod jwt;
 mod machine;
 mod module;
 pub mod policy;
+mod reader;
 pub mod reason;
 mod refusal;
+mod results;
 pub mod seen;
 pub mod session;
 pub mod tdx;
+pub mod tpm;
 mod trust;
 pub mod vector;
 pub mod verdict;

@@ -41,7 +41,8 @@ pub(crate) fn judge(verdict: &mut Verdict, case: &Case<'_>, issuers: &[Issuer]) 
         let found = results.iter().find_map(|token| {
             let result = verify(&token.0, issuer, case.clock).and_then(|found| {
                 claims(&found, issuer)?;
-                case.expected.map_or(Ok(()), |binding| bound(&found, issuer, binding))
+                case.expected
+                    .map_or(Ok(()), |binding| bound(&found, issuer, binding))
             });
             result.map_err(|refusal| last = refusal).ok()
         });

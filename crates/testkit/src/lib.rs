@@ -12,8 +12,8 @@
 //! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
 #![forbid(unsafe_code)]
 
-pub mod der;
 pub mod azure;
+pub mod der;
 pub mod gpu;
 pub mod jwt;
 pub mod pki;

@@ -28,6 +28,11 @@ pub trait AzureHardware: Judge {
     const PLATFORM: Platform;
 }
 
+impl AzureHardware for crate::tdx::Tdx {
+    const AZURE: &'static str = "Azure's confidential VM on Intel TDX";
+    const PLATFORM: Platform = Platform::Tdx;
+}
+
 /// A VM's evidence, read.
 pub struct Azure<H> {
     hardware: H,

@@ -31,7 +31,10 @@ pub(super) fn composite_device_id(value: &[u8]) -> Option<Layer> {
     }
     sequence(fields.next()?)?; // the public key of the layer below
     let fwid = fwid(fields.next()?)?;
-    fields.next().is_none().then_some(Layer { fwid, debug: false })
+    fields
+        .next()
+        .is_none()
+        .then_some(Layer { fwid, debug: false })
 }
 
 /// Of Blackwell: the value of 2.23.133.5.4.1.1; the first FWID is the

@@ -1,7 +1,7 @@
 //! Judges a session's GPUs by the policy, one line a check.
 
 use super::{
-    GpuEndorsements, GpuEvidence, GpuKind, Gpu,
+    Gpu, GpuEndorsements, GpuEvidence, GpuKind,
     device::Device,
     nras::Answer,
     reference::{self, Manifests},
@@ -228,9 +228,7 @@ fn facts(gpu: &Gpu, report: &Report<'_>, device: Option<&Device>) -> GpuFacts {
     GpuFacts {
         kind: gpu.kind.name(),
         serial: device.map(|device| device.serial.clone()),
-        leaf_key: device
-            .and_then(Device::leaf)
-            .map(|leaf| Hex(leaf.key_id())),
+        leaf_key: device.and_then(Device::leaf).map(|leaf| Hex(leaf.key_id())),
         driver: opaque.driver().map(str::to_owned),
         vbios: opaque.vbios(),
         mode: opaque.mode().map(super::Mode::name),
@@ -362,7 +360,9 @@ impl Judged<'_> {
             && !(rules.serials.is_empty() && rules.leaf_keys.is_empty());
         let keys = rules.leaf_keys.iter().map(|key| format!("key {key}"));
         let expected: Vec<_> = rules.serials.iter().cloned().chain(keys).collect();
-        let found = key.map_or(self.label.clone(), |key| format!("{}, key {key}", self.label));
+        let found = key.map_or(self.label.clone(), |key| {
+            format!("{}, key {key}", self.label)
+        });
         machine::check(
             verdict,
             rules.any_machine,
@@ -384,7 +384,11 @@ impl Judged<'_> {
         let answers = match Answers::read(&endorsements.revocation) {
             Ok(answers) => answers,
             Err(refusal) => {
-                verdict.refuse("gpu_revocation", "OCSP responses or revocation lists", refusal);
+                verdict.refuse(
+                    "gpu_revocation",
+                    "OCSP responses or revocation lists",
+                    refusal,
+                );
                 return;
             }
         };
@@ -416,7 +420,9 @@ impl Judged<'_> {
                 );
             }
             None => {
-                let reason = refused.first().map_or(Reason::GpuMeasurements, |r| r.reason);
+                let reason = refused
+                    .first()
+                    .map_or(Reason::GpuMeasurements, |r| r.reason);
                 let details: Vec<_> = refused.iter().map(|r| r.detail.as_str()).collect();
                 let found = format!("{}: {}", self.label, details.join("; "));
                 verdict.fail("gpu_measurements", reason, expected, found);

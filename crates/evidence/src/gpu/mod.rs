@@ -41,8 +41,10 @@ use soundproof_protocol::{
 };
 
 /// NVIDIA's roots: of devices and of manifests.
-pub(crate) const ROOT_KEYS: [[u8; 48]; 2] =
-    [device::NVIDIA_DEVICE_ROOT_KEY, reference::NVIDIA_RIM_ROOT_KEY];
+pub(crate) const ROOT_KEYS: [[u8; 48]; 2] = [
+    device::NVIDIA_DEVICE_ROOT_KEY,
+    reference::NVIDIA_RIM_ROOT_KEY,
+];
 
 /// Whether NVIDIA signed a manifest.
 pub(crate) fn is_nvidias(rim: Rim, at_s: u64) -> bool {

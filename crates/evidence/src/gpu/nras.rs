@@ -7,14 +7,7 @@
 //! GPU and nonce.
 
 use super::{device::Device, spdm::Report};
-use crate::{
-    json,
-    jwt::Claims,
-    policy::Issuer,
-    reason::Reason,
-    refusal::Refusal,
-    results,
-};
+use crate::{json, jwt::Claims, policy::Issuer, reason::Reason, refusal::Refusal, results};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use soundproof_protocol::binding::GpuNonce;

@@ -121,7 +121,8 @@ impl Response {
                 .min(single.from_s.saturating_add(max_age_s)),
         };
         window.check(at_s).ok()?;
-        self.is_signed(above, at_s).then_some((single.status, window))
+        self.is_signed(above, at_s)
+            .then_some((single.status, window))
     }
 
     fn is_signed(&self, above: &[Certificate], at_s: u64) -> bool {
@@ -163,14 +164,8 @@ fn id_hashes(hash: ObjectIdentifier, issuer: &Certificate) -> Option<(Vec<u8>, V
     let name = issuer.subject().to_der().ok()?;
     let key = issuer.key_bits();
     match hash {
-        SHA256 => Some((
-            Sha256::digest(name).to_vec(),
-            Sha256::digest(key).to_vec(),
-        )),
-        SHA384 => Some((
-            Sha384::digest(name).to_vec(),
-            Sha384::digest(key).to_vec(),
-        )),
+        SHA256 => Some((Sha256::digest(name).to_vec(), Sha256::digest(key).to_vec())),
+        SHA384 => Some((Sha384::digest(name).to_vec(), Sha384::digest(key).to_vec())),
         _ => None,
     }
 }

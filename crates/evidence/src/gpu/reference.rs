@@ -41,7 +41,10 @@ impl Signed {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Refusal::new(Reason::CertificateInvalid, error.to_string()))?;
         verify_under(&chain, root, NVIDIA_RIM_ROOT_KEY, at_s)?;
-        if chain.first().is_some_and(|leaf| rim.is_signed_by(leaf.key())) {
+        if chain
+            .first()
+            .is_some_and(|leaf| rim.is_signed_by(leaf.key()))
+        {
             Ok(Self { rim, chain })
         } else {
             Err(Refusal::new(
@@ -171,7 +174,11 @@ pub(super) fn differences(report: &Report<'_>, release: &GpuRelease) -> Option<V
         .chain(release.measurements.keys().cloned())
         .collect();
     let same = |block: &String| {
-        if release.varying.iter().any(|index| index.to_string() == *block) {
+        if release
+            .varying
+            .iter()
+            .any(|index| index.to_string() == *block)
+        {
             return true;
         }
         let found = block

@@ -95,7 +95,10 @@ impl Rim {
         }
         let (product, version) = meta(&document, &root)?;
         Ok(Self {
-            tag_id: element.attribute("", "tagId").unwrap_or_default().to_owned(),
+            tag_id: element
+                .attribute("", "tagId")
+                .unwrap_or_default()
+                .to_owned(),
             product,
             version,
             golden: golden(&document, &root)?,
@@ -148,7 +151,11 @@ impl SignedInfo {
     fn read(document: &Document, signature: &Node) -> Result<Self, RimError> {
         let form = |what| RimError::Profile(what);
         let parts = named(document, signature)?;
-        let [("SignedInfo", info), ("SignatureValue", value), ("KeyInfo", _)] = parts.as_slice()
+        let [
+            ("SignedInfo", info),
+            ("SignatureValue", value),
+            ("KeyInfo", _),
+        ] = parts.as_slice()
         else {
             return Err(form("its parts"));
         };
@@ -167,8 +174,11 @@ impl SignedInfo {
             .element(reference)
             .is_some_and(|element| element.attribute("", "URI") == Some(""));
         let parts = named(document, reference)?;
-        let [("Transforms", transforms), ("DigestMethod", hash), ("DigestValue", digest)] =
-            parts.as_slice()
+        let [
+            ("Transforms", transforms),
+            ("DigestMethod", hash),
+            ("DigestValue", digest),
+        ] = parts.as_slice()
         else {
             return Err(form("reference"));
         };

@@ -95,7 +95,10 @@ impl Document {
             return Err("too long");
         }
         let text = core::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
-        if text.chars().any(|c| c.is_control() && !"\t\n\r".contains(c)) {
+        if text
+            .chars()
+            .any(|c| c.is_control() && !"\t\n\r".contains(c))
+        {
             return Err("a control character");
         }
         let text = one_line_end(text);
@@ -164,7 +167,9 @@ impl Document {
     /// The one child of that name, if there is exactly one.
     pub(crate) fn child(&self, node: &Node, namespace: &str, local: &str) -> Option<Node> {
         let mut children = self.children(node).into_iter();
-        let mut named = children.by_ref().filter(|(_, e)| e.name.is(namespace, local));
+        let mut named = children
+            .by_ref()
+            .filter(|(_, e)| e.name.is(namespace, local));
         let (only, _) = named.next()?;
         named.next().is_none().then_some(only)
     }
@@ -238,7 +243,10 @@ impl Document {
         let mut inherited: Vec<&(Name, String)> = Vec::new();
         let attributes = around.iter().rev().flat_map(|element| &element.attributes);
         for attribute in attributes.filter(|(name, _)| name.namespace == XML_NAMESPACE) {
-            if !inherited.iter().any(|(name, _)| name.local == attribute.0.local) {
+            if !inherited
+                .iter()
+                .any(|(name, _)| name.local == attribute.0.local)
+            {
                 inherited.push(attribute);
             }
         }
@@ -360,7 +368,8 @@ fn attributes(
         };
         // The prefixes xml and xmlns may not be declared, nor others undone.
         let undone = value.is_empty() && !prefix.is_empty();
-        if undone || prefix == "xml" || prefix == "xmlns" || !(prefix.is_empty() || is_name(prefix)) {
+        if undone || prefix == "xml" || prefix == "xmlns" || !(prefix.is_empty() || is_name(prefix))
+        {
             return Err("a namespace that may not be declared");
         }
         scope.insert(prefix.to_owned(), value.clone());
@@ -392,9 +401,7 @@ fn attributes(
         attributes.push((name, value));
     }
     // Canonical order: by namespace, then by name.
-    attributes.sort_by(|(a, _), (b, _)| {
-        (&a.namespace, &a.local).cmp(&(&b.namespace, &b.local))
-    });
+    attributes.sort_by(|(a, _), (b, _)| (&a.namespace, &a.local).cmp(&(&b.namespace, &b.local)));
     Ok(attributes)
 }
 
@@ -459,9 +466,7 @@ fn start_tag(
     };
     let mut attributes: Vec<&(Name, String)> = element.attributes.iter().collect();
     attributes.extend(inherited.iter().filter(|(name, _)| !own(name)));
-    attributes.sort_by(|(a, _), (b, _)| {
-        (&a.namespace, &a.local).cmp(&(&b.namespace, &b.local))
-    });
+    attributes.sort_by(|(a, _), (b, _)| (&a.namespace, &a.local).cmp(&(&b.namespace, &b.local)));
     for (name, value) in attributes {
         out.push(b' ');
         name.write(out);

@@ -161,7 +161,10 @@ const KEYS: &[(&str, &str)] = &[
         "leaf_keys",
         "GPUs that are accepted, by SHA-384 of the key that signs their reports.",
     ),
-    ("nras", "The issuer whose results count as NVIDIA's service's."),
+    (
+        "nras",
+        "The issuer whose results count as NVIDIA's service's.",
+    ),
     ("driver", "The GPU's driver, exactly."),
     ("vbios", "The GPU's video BIOS, exactly."),
     (
@@ -169,23 +172,26 @@ const KEYS: &[(&str, &str)] = &[
         "Measurements that are not compared, since they differ from boot to boot.",
     ),
     ("issuer", "`iss` of its results, exactly."),
-    ("jwks", "Its public keys, a JSON Web Key Set. None are fetched."),
+    (
+        "jwks",
+        "Its public keys, a JSON Web Key Set. None are fetched.",
+    ),
     ("audience", "`aud` of its results."),
     ("max_age_s", "Seconds since a result was issued, at most."),
     (
         "required",
         "Whether every session must have a result of it, beside its evidence.",
     ),
-    (
-        "bound_by",
-        "The claim that binds a result to the session.",
-    ),
+    ("bound_by", "The claim that binds a result to the session."),
     ("secure_boot", "Whether UEFI secure boot must be on."),
     (
         "console",
         "Whether the host may have a console to the guest.",
     ),
-    ("vm_ids", "VMs that are accepted, by id; without this line, all."),
+    (
+        "vm_ids",
+        "VMs that are accepted, by id; without this line, all.",
+    ),
     ("system", "The proof system."),
     ("executable", "SHA-256 of the prover's executable."),
     ("name", "What verdicts call it."),

@@ -45,10 +45,10 @@
 
 mod anchor;
 mod azure;
-mod gpu;
-mod issuer;
 mod commented;
 mod dcap;
+mod gpu;
+mod issuer;
 pub(crate) mod platforms;
 mod review;
 mod tdx;
@@ -57,9 +57,9 @@ mod trust;
 
 pub use anchor::Anchor;
 pub use azure::AzureRules;
+pub use dcap::{DEFAULT_COLLATERAL_AGE_S, DcapRules, TcbException, TcbStatus};
 pub use gpu::{Appraisal, DriverVersion, GpuRelease, GpuRules, Revocation, VbiosVersion};
 pub use issuer::Issuer;
-pub use dcap::{DEFAULT_COLLATERAL_AGE_S, DcapRules, TcbException, TcbStatus};
 pub use platforms::{Platforms, Release, Software, observed};
 pub use review::Review;
 pub(crate) use review::{Rules, span};
@@ -134,7 +134,7 @@ pub enum PolicyError {
     #[error("anchor_pem: {0}")]
     Anchor(&'static str),
     /// A software platform's anchor that is the root of a hardware platform.
-    #[error("anchor_pem: it is a hardware vendor's root; use [platform.{0}]")]
+    #[error("anchor_pem: it is a hardware vendor's root; use [{0}]")]
     VendorAnchor(&'static str),
     /// A release that names no platform's measurements.
     #[error("release {0:?} names no measurements")]

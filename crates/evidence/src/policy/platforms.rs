@@ -4,8 +4,9 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
+    azure,
     module::{Case, Clock, Judge},
-    policy::{Anchor, Rules, TdxRules},
+    policy::{Anchor, AzureRules, Rules, TdxRules},
     reason::Reason,
     refusal::Root,
     tdx,
@@ -263,4 +264,7 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
+    /// Azure's confidential VMs on Intel TDX.
+    azure_tdx / software_azure_tdx, AzureTdx / SoftwareAzureTdx:
+        azure::Azure<tdx::Tdx>, AzureRules<TdxRules>, azure::AzureRelease<tdx::Measurements>;
 }

@@ -142,7 +142,10 @@ fn runtime_data_are_read_strictly() {
     };
     assert_eq!(with(&|_| ()), Ok(()));
     // Captures have "encrypt" too: it says nothing.
-    assert_eq!(with(&|d| d["keys"][0]["key_ops"] = json!(["encrypt"])), Ok(()));
+    assert_eq!(
+        with(&|d| d["keys"][0]["key_ops"] = json!(["encrypt"])),
+        Ok(())
+    );
     assert_eq!(with(&|d| d["more"] = json!({"a": [1, 2]})), Ok(()));
     for change in [
         &(|d: &mut Value| d["keys"][0]["kid"] = "Other".into()) as &dyn Fn(&mut Value),

@@ -464,9 +464,15 @@ fn manifests_are_nvidias_to_sign() {
         ("<ds:KeyInfo>", "<ds:Object></ds:Object><ds:KeyInfo>"),
         ("<ns0:Payload>", "<!-- --><ns0:Payload>"),
         ("<ns0:Payload>", "<?x?><ns0:Payload>"),
-        ("<SoftwareIdentity", "<!DOCTYPE x [<!ENTITY a \"b\">]><SoftwareIdentity"),
+        (
+            "<SoftwareIdentity",
+            "<!DOCTYPE x [<!ENTITY a \"b\">]><SoftwareIdentity",
+        ),
         ("Nobody &amp; Sons", "Nobody &lol; Sons"),
-        ("</ds:Signature>", "</ds:Signature><ds:Signature></ds:Signature>"),
+        (
+            "</ds:Signature>",
+            "</ds:Signature><ds:Signature></ds:Signature>",
+        ),
     ] {
         assert!(text.contains(from), "{from}");
         refused(&text.replacen(from, to, 1), "endorsements_malformed");
@@ -476,7 +482,10 @@ fn manifests_are_nvidias_to_sign() {
     let mut other = sound.signers.clone();
     other[0].key = Key::p384("somebody else");
     let forged = sound.manifests()[0].sign_by(&other);
-    refused(core::str::from_utf8(&forged).unwrap(), "gpu_manifest_signature");
+    refused(
+        core::str::from_utf8(&forged).unwrap(),
+        "gpu_manifest_signature",
+    );
     let root = Key::p384("another root");
     let name = sound.signers[2].name.clone();
     let mut other = sound.signers.clone();
@@ -659,8 +668,7 @@ fn the_service_counts_where_the_policy_names_it() {
     gpu.refused("result_issuer");
     let mut gpu = by_service();
     let other = Key::p384("other service");
-    gpu.case.policy.issuer[0].jwks =
-        Keys::parse(&jwt::jwks(&[(gpu::KEY_ID, &other)])).unwrap();
+    gpu.case.policy.issuer[0].jwks = Keys::parse(&jwt::jwks(&[(gpu::KEY_ID, &other)])).unwrap();
     gpu.refused("result_signature");
     let mut gpu = by_service();
     gpu.endorsements.results.clear();
@@ -738,5 +746,8 @@ fn what_does_not_decode_is_refused() {
     let mut gpu = Gpu::sound();
     gpu.case.endorsements.gpu = Some(Bytes(vec![0xa0]));
     let verdict = gpu.case.judge();
-    assert!(codes(&verdict).contains(&"endorsements_malformed"), "{verdict}");
+    assert!(
+        codes(&verdict).contains(&"endorsements_malformed"),
+        "{verdict}"
+    );
 }

@@ -63,7 +63,11 @@ fn an_algorithm_is_the_keys() {
     for (id, key) in keys() {
         for alg in ["RS256", "ES256", "ES384", "PS384"] {
             let token = jwt::sign_with(&json!({"alg": alg, "kid": id}), &claims, &key);
-            assert_eq!(verify(&token).is_ok(), alg == jwt::algorithm(&key), "{id} {alg}");
+            assert_eq!(
+                verify(&token).is_ok(),
+                alg == jwt::algorithm(&key),
+                "{id} {alg}"
+            );
         }
     }
     // A key that says what it is for is for nothing else.
@@ -111,7 +115,10 @@ fn a_changed_token_is_refused() {
             changed[at] ^= 1;
             // The last digit of base64 has bits that must be zero.
             assert!(Claims::verify(&changed, &set()).is_err(), "{id} byte {at}");
-            assert!(Claims::verify(&token[..at], &set()).is_err(), "{id} cut {at}");
+            assert!(
+                Claims::verify(&token[..at], &set()).is_err(),
+                "{id} cut {at}"
+            );
         }
         let longer = [&token[..], b"="].concat();
         assert!(Claims::verify(&longer, &set()).is_err());
@@ -132,7 +139,11 @@ fn claims_and_headers_have_each_name_once() {
     ] {
         let signed = format!("{}.{}", encode(header), encode(claims));
         let signature = URL_SAFE_NO_PAD.encode(key.sign_fixed(signed.as_bytes()));
-        assert_eq!(verify(&format!("{signed}.{signature}")).is_ok(), good, "{claims}");
+        assert_eq!(
+            verify(&format!("{signed}.{signature}")).is_ok(),
+            good,
+            "{claims}"
+        );
     }
 }
 

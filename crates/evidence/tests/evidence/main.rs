@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // also in what tests share
 
 mod appraisal;
-mod captured;
-mod common;
-mod jwt;
-mod gpu;
-mod captured_gpu;
 mod azure;
+mod captured;
+mod captured_gpu;
+mod common;
+mod containers;
 mod ear;
 mod golden;
+mod gpu;
+mod jwt;
 mod policy;
 mod properties;
 mod rules;

@@ -11,7 +11,7 @@ pub use ocsp::Answer;
 pub use report::Profile;
 
 use crate::{
-    der::{explicit, integer, oid, octets, sequence, tlv},
+    der::{explicit, integer, octets, oid, sequence, tlv},
     jwt,
     x509::{Key, Template, extension},
 };
@@ -94,7 +94,11 @@ impl GpuPki {
             .with(device_info(&profile))
             .with(profile.dice(&brom.key));
         leaf.serial = profile.leaf_serial.clone();
-        let leaf = signed(&leaf, &profile.leaf_key.clone().unwrap_or(key("leaf")), &brom.key);
+        let leaf = signed(
+            &leaf,
+            &profile.leaf_key.clone().unwrap_or(key("leaf")),
+            &brom.key,
+        );
         let authority = signed(
             &Template::authority(6, "Software Reference Value CA", ROOT, None),
             &key("reference"),
@@ -128,7 +132,10 @@ impl GpuPki {
 
     /// The root, for a policy.
     pub fn anchor_pem(&self) -> String {
-        self.chain.last().map(|root| pem(&root.der)).unwrap_or_default()
+        self.chain
+            .last()
+            .map(|root| pem(&root.der))
+            .unwrap_or_default()
     }
 
     /// The chain in PEM, leaf first.
@@ -169,7 +176,11 @@ impl GpuPki {
     /// Everything that the server staples: both manifests, and answers that no
     /// certificate is revoked.
     pub fn endorsements(&self) -> GpuEndorsements {
-        let manifests = self.manifests().iter().map(|m| Bytes(m.sign(self))).collect();
+        let manifests = self
+            .manifests()
+            .iter()
+            .map(|m| Bytes(m.sign(self)))
+            .collect();
         GpuEndorsements {
             manifests,
             revocation: self.answers().iter().map(|a| Bytes(a.sign())).collect(),
@@ -257,7 +268,11 @@ impl Profile {
     fn dice(&self, below: &Key) -> Vec<u8> {
         let fwid = |digest: &[u8]| sequence(&[oid("2.16.840.1.101.3.4.2.2"), octets(digest)]);
         if self.chip.starts_with("GH") {
-            let id = sequence(&[integer(&[1]), below.public_der(), fwid(&self.certified_fwid)]);
+            let id = sequence(&[
+                integer(&[1]),
+                below.public_der(),
+                fwid(&self.certified_fwid),
+            ]);
             return extension("2.23.133.5.4.1", false, &id);
         }
         let flags = if self.debug { 0x90 } else { 0x80 };

@@ -58,7 +58,10 @@ impl Answer {
             other => tlv(0x80 | other, &[]),
         };
         let mut single = vec![id, status, generalized(self.from_s)];
-        single.extend(self.until_s.map(|until_s| explicit(0, &generalized(until_s))));
+        single.extend(
+            self.until_s
+                .map(|until_s| explicit(0, &generalized(until_s))),
+        );
         let data = sequence(&[
             explicit(1, &name(&self.issuer)),
             generalized(self.from_s),
