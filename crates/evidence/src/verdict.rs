@@ -2,7 +2,9 @@
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
 use crate::{
+    azure::AzureFacts,
     dstack::DstackFacts,
+    gpu::GpuFacts,
     nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
@@ -115,6 +117,8 @@ pub enum Facts {
     Dstack(DstackFacts),
     /// An enclave's quote.
     Sgx(SgxFacts),
+    /// An Azure VM's statement.
+    Azure(AzureFacts),
 }
 
 impl Facts {
@@ -125,6 +129,7 @@ impl Facts {
             Self::Tdx(facts) => facts.machine.as_ref(),
             Self::Dstack(facts) => facts.quote.machine.as_ref(),
             Self::Sgx(facts) => facts.machine.as_ref(),
+            Self::Azure(facts) => return facts.hardware.as_ref()?.tcb_evaluation(),
             Self::Snp(_) | Self::Nitro(_) => None,
         };
         machine.map(|machine| machine.tcb_evaluation)
@@ -137,7 +142,8 @@ impl Facts {
             Self::Dstack(facts) => Some(facts.quote.report_data.0),
             Self::Sgx(facts) => Some(facts.report_data.0),
             Self::Snp(facts) => Some(facts.report_data.0),
-            Self::Nitro(_) => None,
+            // The hardware's is the paravisor's, not the VM's.
+            Self::Nitro(_) | Self::Azure(_) => None,
         }
     }
 }
@@ -164,6 +170,9 @@ pub struct Verdict {
     pub vector: TrustVector,
     /// What the evidence says; none if it could not be read.
     pub facts: Option<Box<Facts>>,
+    /// What each GPU's evidence says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuFacts>,
     // Set by `appraise` alone, after every check was made and none failed; the
     // fields above are for reading, and changing them accepts nothing.
     #[serde(skip)]
@@ -194,6 +203,7 @@ impl Verdict {
             checks: Vec::with_capacity(20),
             vector: TrustVector::default(),
             facts: None,
+            gpus: Vec::new(),
             compared: None,
             refused: false,
         }
