@@ -329,7 +329,7 @@ fn documents_have_one_shape() {
     }
     assert_eq!(
         other(&|e| e.pcrs = (0..33).map(|index| (index, vec![0; 48])).collect()),
-        Err(DocumentError::Bounds("PCR"))
+        Err(DocumentError::Bounds("pcrs"))
     );
     assert_eq!(
         other(&|e| e.public_key = Some(Vec::new())),
