@@ -251,11 +251,12 @@ impl Guest {
     /// # Errors
     /// [`AttestError::Make`].
     pub fn policy(&self, trust: &TrustConfiguration) -> Result<Policy, AttestError> {
-        let anchor_pem =
-            Anchor::from_pem(self.pki.platform.anchor_pem()).map_err(|error| AttestError::Make {
+        let anchor_pem = Anchor::from_pem(self.pki.platform.anchor_pem()).map_err(|error| {
+            AttestError::Make {
                 what: "policy",
                 why: error.to_string(),
-            })?;
+            }
+        })?;
         let rules = DstackRules {
             dcap: DcapRules {
                 any_machine: true,

@@ -33,9 +33,17 @@ fn a_deployment_is_measured_before_there_is_one() {
     let short = json(&output);
     let hash = short["compose_hash"].as_str().unwrap();
     assert_eq!(short["app_id"], hash[..40]);
-    assert_eq!(short["mr_config_id_v1"], format!("01{hash}{}", "0".repeat(30)));
+    assert_eq!(
+        short["mr_config_id_v1"],
+        format!("01{hash}{}", "0".repeat(30))
+    );
     assert!(short.get("rtmr3").is_none());
-    assert!(short["warnings"][0].as_str().unwrap().contains("public_logs"));
+    assert!(
+        short["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("public_logs")
+    );
 
     let whole = |more: &[&str]| {
         let mut arguments = vec!["--json", "measure", "dstack", &compose];
@@ -98,13 +106,23 @@ fn a_release_for_a_policy_is_written() {
     let image = write(home.path(), "image.json", &image);
     let sums = write(home.path(), "sha256sum.txt", "x\n");
     let arguments = [
-        "measure", "dstack", &compose, "--image", &image, "--image-sums", &sums, "--release",
+        "measure",
+        "dstack",
+        &compose,
+        "--image",
+        &image,
+        "--image-sums",
+        &sums,
+        "--release",
         "0.1.0",
     ];
     let output = soundproof(home.path(), &arguments);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("[[release]]\nname = \"0.1.0\"\n"), "{text}");
+    assert!(
+        text.starts_with("[[release]]\nname = \"0.1.0\"\n"),
+        "{text}"
+    );
     let policy = write(home.path(), "policy.toml", &text);
     let output = soundproof(home.path(), &["policy", "check", &policy]);
     assert!(output.status.success(), "{output:?}");
@@ -123,7 +141,15 @@ fn a_real_guests_register_is_computed() {
     let home = home();
     let explained = soundproof(
         home.path(),
-        &["--json", "verify", "quote", &quote, "--compose", &compose, "--explain"],
+        &[
+            "--json",
+            "verify",
+            "quote",
+            &quote,
+            "--compose",
+            &compose,
+            "--explain",
+        ],
     );
     assert!(explained.status.success(), "{explained:?}");
     let explained = json(&explained);
@@ -171,7 +197,14 @@ fn a_quote_without_collateral_does_not_hold() {
     );
     let certificate = write(home.path(), "other.pem", "x");
     let arguments = [
-        "verify", "quote", &quote, "--policy", &policy, "--sha256sum", &sums, "--certificate",
+        "verify",
+        "quote",
+        &quote,
+        "--policy",
+        &policy,
+        "--sha256sum",
+        &sums,
+        "--certificate",
         &certificate,
     ];
     let output = soundproof(home.path(), &arguments);

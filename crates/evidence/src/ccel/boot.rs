@@ -11,9 +11,8 @@ use super::{
     Event, Log,
     kind::{
         EV_EFI_BOOT_SERVICES_APPLICATION, EV_EFI_BOOT_SERVICES_DRIVER, EV_EFI_GPT_EVENT,
-        EV_EFI_GPT_EVENT2,
-        EV_EFI_RUNTIME_SERVICES_DRIVER, EV_EFI_VARIABLE_AUTHORITY, EV_EFI_VARIABLE_DRIVER_CONFIG,
-        EV_EVENT_TAG, EV_IPL,
+        EV_EFI_GPT_EVENT2, EV_EFI_RUNTIME_SERVICES_DRIVER, EV_EFI_VARIABLE_AUTHORITY,
+        EV_EFI_VARIABLE_DRIVER_CONFIG, EV_EVENT_TAG, EV_IPL,
     },
 };
 use crate::{bytes::Hex, cursor::Cursor};
@@ -159,7 +158,10 @@ impl Boot {
 
     /// The variable of this name, if the log shows one.
     pub fn variable(&self, name: &str) -> Option<&Variable> {
-        let mut named = self.variables.iter().filter(|variable| variable.name == name);
+        let mut named = self
+            .variables
+            .iter()
+            .filter(|variable| variable.name == name);
         match (named.next(), named.next()) {
             (Some(variable), None) => Some(variable),
             _ => None,
@@ -255,9 +257,7 @@ fn utf16(bytes: &[u8]) -> Option<String> {
 fn step(event: &Event<'_>) -> Option<Step> {
     let rtmr = event.rtmr?;
     let (kind, text, text_measured) = match event.kind {
-        EV_EFI_BOOT_SERVICES_APPLICATION => {
-            (StepKind::Application, device_path(event.data), false)
-        }
+        EV_EFI_BOOT_SERVICES_APPLICATION => (StepKind::Application, device_path(event.data), false),
         EV_EFI_BOOT_SERVICES_DRIVER | EV_EFI_RUNTIME_SERVICES_DRIVER => {
             (StepKind::Driver, device_path(event.data), false)
         }
@@ -290,10 +290,18 @@ fn grub(event: &Event<'_>) -> Option<(StepKind, String, bool)> {
     for (prefix, kind) in prefixes {
         if let Some(measured) = text.strip_prefix(prefix) {
             let is_measured = super::measures(&event.digest, measured);
-            return Some((kind, String::from_utf8_lossy(measured).into_owned(), is_measured));
+            return Some((
+                kind,
+                String::from_utf8_lossy(measured).into_owned(),
+                is_measured,
+            ));
         }
     }
-    Some((StepKind::File, String::from_utf8_lossy(text).into_owned(), false))
+    Some((
+        StepKind::File,
+        String::from_utf8_lossy(text).into_owned(),
+        false,
+    ))
 }
 
 /// TCG_PCClientTaggedEvent of Linux' EFI stub: the data is a label, and the

@@ -104,7 +104,10 @@ pub(crate) fn apply(verdict: &mut Verdict, boot: Option<&Boot>, rules: &EventLog
                 found == Some(expected),
                 Reason::BootChainRefused,
                 expected.to_string(),
-                found.map_or_else(|| "the log does not show it".to_owned(), |hex| hex.to_string()),
+                found.map_or_else(
+                    || "the log does not show it".to_owned(),
+                    |hex| hex.to_string(),
+                ),
             );
         }
     }

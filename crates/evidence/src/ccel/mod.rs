@@ -17,9 +17,9 @@ pub mod boot;
 pub(crate) mod judge;
 mod kind;
 
-pub use kind::{EV_NO_ACTION, EV_SEPARATOR, name as kind_name};
 pub use boot::{Boot, SecureBoot};
 pub(crate) use kind::is_data_measured;
+pub use kind::{EV_NO_ACTION, EV_SEPARATOR, name as kind_name};
 
 use crate::cursor::{Cursor, Short};
 use sha2::{Digest as _, Sha384};
@@ -166,10 +166,9 @@ impl<'a> Log<'a> {
     /// The first event whose data is not what its type says was measured, by
     /// its place in [`events`](Self::events).
     pub fn first_unbound(&self) -> Option<(usize, &Event<'a>)> {
-        self.events
-            .iter()
-            .enumerate()
-            .find(|(_, event)| event.rtmr.is_some() && event.is_data_measured() && !event.binds_data())
+        self.events.iter().enumerate().find(|(_, event)| {
+            event.rtmr.is_some() && event.is_data_measured() && !event.binds_data()
+        })
     }
 }
 

@@ -172,10 +172,7 @@ fn an_event_has_the_headers_digests_and_sha384_among_them() {
     };
     assert!(Log::parse(&with(&[(0x0b, 32), (SHA384, 48)])).is_ok());
     assert!(Log::parse(&with(&[(SHA384, 48)])).is_ok());
-    assert_eq!(
-        Log::parse(&with(&[(0x0b, 32)])),
-        Err(LogError::NoSha384(0))
-    );
+    assert_eq!(Log::parse(&with(&[(0x0b, 32)])), Err(LogError::NoSha384(0)));
     for digests in [
         [(SHA384, 48), (SHA384, 48)].as_slice(),
         &[(0x0d, 48)],
@@ -227,21 +224,59 @@ fn secure_boot_is_what_the_firmware_measured_and_nobody_after_it() {
     let on = |log: &mut Vec<u8>| push_variable(log, "SecureBoot", &[1]);
     let off = |log: &mut Vec<u8>| push_variable(log, "SecureBoot", &[0]);
     let end = |log: &mut Vec<u8>| separator(log, 1);
-    assert_eq!(state(&|log| { on(log); end(log) }), SecureBoot::On);
-    assert_eq!(state(&|log| { off(log); end(log) }), SecureBoot::Off);
     assert_eq!(
-        state(&|log| { push_variable(log, "SecureBoot", &[]); end(log) }),
+        state(&|log| {
+            on(log);
+            end(log)
+        }),
+        SecureBoot::On
+    );
+    assert_eq!(
+        state(&|log| {
+            off(log);
+            end(log)
+        }),
         SecureBoot::Off
     );
     assert_eq!(
-        state(&|log| { push_variable(log, "SecureBoot", &[2]); end(log) }),
+        state(&|log| {
+            push_variable(log, "SecureBoot", &[]);
+            end(log)
+        }),
+        SecureBoot::Off
+    );
+    assert_eq!(
+        state(&|log| {
+            push_variable(log, "SecureBoot", &[2]);
+            end(log)
+        }),
         SecureBoot::Unknown
     );
     // No separator, two of them, one too late, none.
     assert_eq!(state(&|log| on(log)), SecureBoot::Unknown);
-    assert_eq!(state(&|log| { on(log); on(log); end(log) }), SecureBoot::Unknown);
-    assert_eq!(state(&|log| { off(log); end(log); on(log) }), SecureBoot::Off);
-    assert_eq!(state(&|log| { end(log); on(log) }), SecureBoot::Unknown);
+    assert_eq!(
+        state(&|log| {
+            on(log);
+            on(log);
+            end(log)
+        }),
+        SecureBoot::Unknown
+    );
+    assert_eq!(
+        state(&|log| {
+            off(log);
+            end(log);
+            on(log)
+        }),
+        SecureBoot::Off
+    );
+    assert_eq!(
+        state(&|log| {
+            end(log);
+            on(log)
+        }),
+        SecureBoot::Unknown
+    );
     assert_eq!(state(&|log| end(log)), SecureBoot::Unknown);
     // The true one is called something else, and the separator too.
     let hidden = variable(GLOBAL, "SecureBoot", &[0]);
@@ -310,8 +345,20 @@ fn steps_of_every_kind_are_shown() {
     node.extend([0x7f, 0xff, 4, 0]);
     image.extend((node.len() as u64).to_le_bytes());
     image.extend(&node);
-    push(&mut log, 2, kind::EV_EFI_BOOT_SERVICES_APPLICATION, b"pe", &image);
-    push(&mut log, 3, kind::EV_IPL, b"set x=1", b"grub_cmd: set x=1\0");
+    push(
+        &mut log,
+        2,
+        kind::EV_EFI_BOOT_SERVICES_APPLICATION,
+        b"pe",
+        &image,
+    );
+    push(
+        &mut log,
+        3,
+        kind::EV_IPL,
+        b"set x=1",
+        b"grub_cmd: set x=1\0",
+    );
     push(&mut log, 3, kind::EV_IPL, b"ELF", b"/vmlinuz\0");
     let mut tagged = 0x8f3b_22ec_u32.to_le_bytes().to_vec();
     tagged.extend(13_u32.to_le_bytes());
@@ -336,7 +383,13 @@ fn steps_of_every_kind_are_shown() {
     let mut broken = image.clone();
     broken[34..36].copy_from_slice(&3_u16.to_le_bytes());
     let mut log = header(&[(SHA384, 48)]);
-    push(&mut log, 2, kind::EV_EFI_BOOT_SERVICES_APPLICATION, b"pe", &broken);
+    push(
+        &mut log,
+        2,
+        kind::EV_EFI_BOOT_SERVICES_APPLICATION,
+        b"pe",
+        &broken,
+    );
     let boot = Boot::read(&Log::parse(&log).unwrap());
     assert_eq!(boot.chain[0].text, "an image with no file path");
 }

@@ -369,10 +369,7 @@ mod tests {
         // The same digest with the border elsewhere.
         let moved = event("key-provider:{\"name\"", br#""kms","id":"30"}"#);
         assert_eq!(moved.digest, sound()[9].digest);
-        assert_eq!(
-            changed(|events| events[9] = moved),
-            IdentityError::Name(9)
-        );
+        assert_eq!(changed(|events| events[9] = moved), IdentityError::Name(9));
         assert_eq!(
             changed(|events| events[3] = event("a\nb", b"")),
             IdentityError::Name(3)

@@ -157,7 +157,11 @@ impl Judge for Dstack {
 
     fn observed(&self) -> (DstackRules, Release) {
         let rules = DstackRules {
-            dcap: self.verified.as_ref().map(dcap::observed).unwrap_or_default(),
+            dcap: self
+                .verified
+                .as_ref()
+                .map(dcap::observed)
+                .unwrap_or_default(),
             key_providers: self
                 .identity
                 .iter()

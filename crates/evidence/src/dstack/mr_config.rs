@@ -36,27 +36,23 @@ pub enum MrConfig {
 /// Compares MRCONFIGID with what the event log says ran. `document`: of
 /// version 3, if there is one; without it the documents that dstack itself
 /// would write for this identity are tried.
-pub fn compare(
-    mr_config_id: &[u8; 48],
-    identity: &Identity,
-    document: Option<&[u8]>,
-) -> MrConfig {
+pub fn compare(mr_config_id: &[u8; 48], identity: &Identity, document: Option<&[u8]>) -> MrConfig {
     if *mr_config_id == [0; 48] {
         return MrConfig::Unset;
     }
     let [version, ..] = *mr_config_id;
     let matches = match version {
         1 => *mr_config_id == v1(&identity.compose_hash.0),
-        2 => Some(*mr_config_id)
-            == v2(
-                &identity.compose_hash.0,
-                &identity.app_id.0,
-                &identity.key_provider,
-            ),
+        2 => {
+            Some(*mr_config_id)
+                == v2(
+                    &identity.compose_hash.0,
+                    &identity.app_id.0,
+                    &identity.key_provider,
+                )
+        }
         3 => match document {
-            Some(document) => {
-                *mr_config_id == v3(document) && document_is_of(document, identity)
-            }
+            Some(document) => *mr_config_id == v3(document) && document_is_of(document, identity),
             None => documents_of(identity).any(|document| *mr_config_id == v3(&document)),
         },
         other => return MrConfig::Unknown(other),
@@ -179,9 +175,9 @@ fn document_is_of(document: &[u8], identity: &Identity) -> bool {
     };
     let full = full(identity);
     fn agrees(document: &Option<String>, identity: &Option<String>) -> bool {
-        document.as_ref().is_none_or(|value| {
-            value.eq_ignore_ascii_case(identity.as_deref().unwrap_or_default())
-        })
+        document
+            .as_ref()
+            .is_none_or(|value| value.eq_ignore_ascii_case(identity.as_deref().unwrap_or_default()))
     }
     document.version == 3
         && document
@@ -298,10 +294,7 @@ mod tests {
             for at in 1..48 {
                 let mut changed = id;
                 changed[at] ^= 1;
-                assert_eq!(
-                    compare(&changed, &sound, None),
-                    MrConfig::Differs(version)
-                );
+                assert_eq!(compare(&changed, &sound, None), MrConfig::Differs(version));
             }
             let mut other = sound.clone();
             other.compose_hash = Hex([0x23; 32]);
@@ -317,22 +310,14 @@ mod tests {
         assert_eq!(compare(&two, &other, None), MrConfig::Differs(2));
         other.key_provider.name = "mine".into();
         assert_eq!(compare(&two, &other, None), MrConfig::Differs(2));
-        assert_eq!(
-            compare(&[4; 48], &sound, None),
-            MrConfig::Unknown(4)
-        );
+        assert_eq!(compare(&[4; 48], &sound, None), MrConfig::Unknown(4));
     }
 
     #[test]
     fn a_document_may_leave_fields_out_but_not_say_others() {
         let sound = identity();
-        let check = |document: &str| {
-            compare(
-                &v3(document.as_bytes()),
-                &sound,
-                Some(document.as_bytes()),
-            )
-        };
+        let check =
+            |document: &str| compare(&v3(document.as_bytes()), &sound, Some(document.as_bytes()));
         let pretty = document().replace(',', ", ");
         assert_eq!(check(&pretty), MrConfig::Matches(3));
         // Nobody would try this one unasked.
@@ -357,7 +342,10 @@ mod tests {
             ("3333", "3334"),
             ("4444", "4445"),
             ("5555", "5556"),
-            ("\"version\":3", "\"version\":3,\"init_script_hashes\":[\"00\"]"),
+            (
+                "\"version\":3",
+                "\"version\":3,\"init_script_hashes\":[\"00\"]",
+            ),
             ("\"version\":3", "\"version\":3,\"more\":1"),
         ] {
             let changed = document().replacen(from, to, 1);

@@ -105,8 +105,7 @@ impl QuoteJson {
             line: error.line(),
             column: error.column(),
         })?;
-        let quote =
-            from_hex(&raw.quote).ok_or(QuoteJsonError::Field("the quote is not in hex"))?;
+        let quote = from_hex(&raw.quote).ok_or(QuoteJsonError::Field("the quote is not in hex"))?;
         let report_data = raw
             .report_data
             .filter(|text| !text.is_empty())
@@ -184,7 +183,13 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        assert!(parse(&format!(r#"{{"quote":"00","report_data":"{}"}}"#, "00".repeat(65))).is_err());
+        assert!(
+            parse(&format!(
+                r#"{{"quote":"00","report_data":"{}"}}"#,
+                "00".repeat(65)
+            ))
+            .is_err()
+        );
         assert!(QuoteJson::parse(&vec![b' '; 100_000_000]).is_err());
     }
 }

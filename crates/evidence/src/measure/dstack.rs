@@ -137,10 +137,7 @@ impl Deployment<'_> {
         push("boot-mr-done", Some(&[]));
         push("os-image-hash", self.os_image_hash.as_ref().map(|h| &h[..]));
         push("key-provider", Some(key_provider));
-        push(
-            "storage-fs",
-            self.storage_fs.as_ref().map(String::as_bytes),
-        );
+        push("storage-fs", self.storage_fs.as_ref().map(String::as_bytes));
         push("system-ready", Some(&[]));
         events
     }

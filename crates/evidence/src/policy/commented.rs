@@ -313,8 +313,14 @@ const KEYS: &[(&str, &str)] = &[
         "any_key_provider",
         "true accepts whoever gives the guest its keys, and can so read its disk and be it.",
     ),
-    ("id", "In hex; a KMS's root public key, a local provider's MRENCLAVE."),
-    ("instances", "Instances that are accepted; without this line, all."),
+    (
+        "id",
+        "In hex; a KMS's root public key, a local provider's MRENCLAVE.",
+    ),
+    (
+        "instances",
+        "Instances that are accepted; without this line, all.",
+    ),
     (
         "require_compose",
         "Whether app-compose.json must come with the evidence, so that what it shows to\n\
@@ -350,8 +356,14 @@ const KEYS: &[(&str, &str)] = &[
         "true accepts an image on which its operator can log in.",
     ),
     ("required", "Whether there must be an event log."),
-    ("require_secure_boot", "Whether it must show secure boot on."),
-    ("pk", "SHA-384 of the variable PK's value: whose keys decide what boots."),
+    (
+        "require_secure_boot",
+        "Whether it must show secure boot on.",
+    ),
+    (
+        "pk",
+        "SHA-384 of the variable PK's value: whose keys decide what boots.",
+    ),
     ("kek", "Likewise, KEK: who may change db and dbx."),
     ("db", "Likewise, db: whose code may boot."),
     ("dbx", "Likewise, dbx: what may not."),

@@ -74,7 +74,9 @@ impl Rules for DstackRules {
             .map(|provider| format!("{} {}", provider.name, provider.id))
             .collect();
         out.push(match (self.any_key_provider, providers.as_slice()) {
-            (true, _) => "keys from anybody: whoever gives them can read its disk, and be it".into(),
+            (true, _) => {
+                "keys from anybody: whoever gives them can read its disk, and be it".into()
+            }
             (false, []) => "keys from nobody".into(),
             (false, providers) => format!("keys from {}", providers.join(" or ")),
         });

@@ -7,9 +7,7 @@ use crate::{
     azure, dstack,
     module::{Case, Clock, Judge},
     nitro,
-    policy::{
-        Anchor, AzureRules, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules,
-    },
+    policy::{Anchor, AzureRules, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
     sgx, snp, tdx,

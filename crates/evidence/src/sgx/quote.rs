@@ -87,7 +87,10 @@ impl Measurements {
             ("misc_select", self.misc_select == other.misc_select),
             ("config_id", self.config_id == other.config_id),
             ("config_svn", self.config_svn == other.config_svn),
-            ("isv_ext_prod_id", self.isv_ext_prod_id == other.isv_ext_prod_id),
+            (
+                "isv_ext_prod_id",
+                self.isv_ext_prod_id == other.isv_ext_prod_id,
+            ),
             ("isv_family_id", self.isv_family_id == other.isv_family_id),
         ]
         .into_iter()

@@ -107,9 +107,9 @@ fn a_service_td_is_refused() {
         tail[at] = 1;
         let verdict = domain.v5(&tail);
         assert!(
-            verdict
-                .failures()
-                .any(|check| check.name == "service_td" && check.code.code() == "attributes_refused"),
+            verdict.failures().any(
+                |check| check.name == "service_td" && check.code.code() == "attributes_refused"
+            ),
             "{len} {at}\n{verdict}"
         );
         assert!(verdict.accept().is_err());

@@ -4,9 +4,7 @@
 use soundproof_evidence::{
     Facts, Policy,
     ccel::{Boot, Log, SecureBoot},
-    dstack::{
-        EventLog, Identity, KeyProvider, MrConfig, QuoteJson, compose, mr_config,
-    },
+    dstack::{EventLog, Identity, KeyProvider, MrConfig, QuoteJson, compose, mr_config},
     examine,
     measure::dstack::Deployment,
     policy::{DcapRules, EventLogRules, Release, TdxRules},
@@ -36,12 +34,7 @@ fn quote_and_log(path: &str) -> Option<(QuoteJson, Quote, EventLog)> {
 
 fn registers(quote: &Quote) -> [[u8; 48]; 4] {
     let found = quote.measurements();
-    [
-        found.rtmr0.0,
-        found.rtmr1.0,
-        found.rtmr2.0,
-        found.rtmr3.0,
-    ]
+    [found.rtmr0.0, found.rtmr1.0, found.rtmr2.0, found.rtmr3.0]
 }
 
 #[test]
@@ -82,7 +75,10 @@ fn the_compose_files_raw_bytes_are_what_was_measured() {
     assert!(identity.compose_hash.to_string().starts_with("06768e6d"));
     let compose = compose::Compose::parse(&raw).unwrap();
     assert!(compose.public_logs && compose.public_sysinfo && compose.gateway);
-    assert_eq!(compose.images_without_digest, ["quay.io/jupyter/base-notebook"]);
+    assert_eq!(
+        compose.images_without_digest,
+        ["quay.io/jupyter/base-notebook"]
+    );
     assert!(matches!(
         mr_config::compare(&quote.measurements().mrconfigid.0, &identity, None),
         MrConfig::Unset | MrConfig::Matches(_)
@@ -118,10 +114,7 @@ fn the_compose_files_raw_bytes_are_what_was_measured() {
         init_scripts: false,
         os_image_hash: None,
     };
-    assert_ne!(
-        other.expected().unwrap().rtmr3,
-        quote.measurements().rtmr3
-    );
+    assert_ne!(other.expected().unwrap().rtmr3, quote.measurements().rtmr3);
 }
 
 /// Of every changed byte and every cut: what still replays says the same.

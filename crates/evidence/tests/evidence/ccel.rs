@@ -129,12 +129,20 @@ fn each_rule_is_looked_at() {
         let mut rules = strict();
         change(&mut rules);
         let verdict = judge(&log, rules.clone());
-        assert_eq!(codes(&verdict), ["boot_chain_refused"], "{number}\n{verdict}");
+        assert_eq!(
+            codes(&verdict),
+            ["boot_chain_refused"],
+            "{number}\n{verdict}"
+        );
         // And none of them holds without a log.
         let mut rule = EventLogRules::default();
         change(&mut rule);
         let verdict = Case::new(None, log.registers(), rule).judge();
-        assert_eq!(codes(&verdict), ["event_log_missing"], "{number}\n{verdict}");
+        assert_eq!(
+            codes(&verdict),
+            ["event_log_missing"],
+            "{number}\n{verdict}"
+        );
     }
 }
 
@@ -143,7 +151,9 @@ fn secure_boot_must_be_shown_to_be_on() {
     let end = |log: LogBuilder| log.measured(0, kind::SEPARATOR, &[0; 4]);
     let off = end(LogBuilder::new().variable("SecureBoot", &[0]));
     let late = end(LogBuilder::new()).variable("SecureBoot", &[1]);
-    let twice = end(LogBuilder::new().variable("SecureBoot", &[1]).variable("SecureBoot", &[1]));
+    let twice = end(LogBuilder::new()
+        .variable("SecureBoot", &[1])
+        .variable("SecureBoot", &[1]));
     for log in [off, late, twice, LogBuilder::new()] {
         let verdict = judge(&log, strict());
         assert_eq!(codes(&verdict), ["secure_boot_off"], "{verdict}");
@@ -165,7 +175,11 @@ fn a_log_that_is_not_the_quotes_is_refused_by_every_policy() {
     for (log, registers, code) in [
         (more.bytes(), sound.registers(), "event_log_replay"),
         (sound.bytes(), more.registers(), "event_log_replay"),
-        (LogBuilder::new().bytes(), sound.registers(), "event_log_replay"),
+        (
+            LogBuilder::new().bytes(),
+            sound.registers(),
+            "event_log_replay",
+        ),
         (lying.bytes(), lying.registers(), "event_log_digest"),
         (cut, sound.registers(), "event_log_malformed"),
         (b"[]".to_vec(), sound.registers(), "event_log_malformed"),

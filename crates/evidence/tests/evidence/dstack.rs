@@ -155,13 +155,17 @@ fn a_log_that_is_not_the_quotes_is_refused() {
             case.evidence.event_log = Some(carried(b"{}".to_vec(), None));
         }),
         // Nothing, cut short, one event less, two in another order.
-        ("event_log_replay", |case| relog(case, |events| events.clear())),
+        ("event_log_replay", |case| {
+            relog(case, |events| events.clear())
+        }),
         ("event_log_replay", |case| {
             relog(case, |events| {
                 events.pop();
             });
         }),
-        ("event_log_replay", |case| relog(case, |events| events.swap(0, 1))),
+        ("event_log_replay", |case| {
+            relog(case, |events| events.swap(0, 1))
+        }),
         ("event_log_replay", |case| {
             relog(case, |events| {
                 let last = events.len() - 1;
@@ -397,7 +401,12 @@ fn who_gives_keys_must_be_named() {
     case.rules().any_key_provider = true;
     assert_accepted(&case);
     case.rules().any_key_provider = false;
-    for (name, id) in [("kms", "305a"), ("tpm", "3059"), ("KMS", "3059"), ("kms", "")] {
+    for (name, id) in [
+        ("kms", "305a"),
+        ("tpm", "3059"),
+        ("KMS", "3059"),
+        ("kms", ""),
+    ] {
         case.rules().key_providers = vec![KeyProvider {
             name: name.into(),
             id: id.into(),
@@ -605,7 +614,13 @@ fn faults_of_the_machine_are_found() {
 #[test]
 fn a_policy_begun_from_a_guest_accepts_it() {
     let mut case = Case::sound();
-    let anchor = case.policy.platform.software_dstack.clone().unwrap().anchor_pem;
+    let anchor = case
+        .policy
+        .platform
+        .software_dstack
+        .clone()
+        .unwrap()
+        .anchor_pem;
     let (platforms, release) = soundproof_evidence::policy::observed(
         &case.evidence,
         &case.endorsements,

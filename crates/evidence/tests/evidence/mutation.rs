@@ -139,11 +139,7 @@ fn no_change_of_a_real_quote_is_accepted() {
             "tdx_quote_baremetal_collateral.yaml",
             1_769_900_000_000,
         ),
-        (
-            "sgx_quote",
-            "sgx_quote_collateral.json",
-            1_750_400_000_000,
-        ),
+        ("sgx_quote", "sgx_quote_collateral.json", 1_750_400_000_000),
     ];
     std::thread::scope(|scope| {
         for (name, collateral, now_ms) in captures {
@@ -217,7 +213,10 @@ fn no_length_of_a_real_quote_can_be_changed() {
                 let bytes = &value.to_le_bytes()[..size];
                 let mut changed = quote.clone();
                 changed[at..at + size].copy_from_slice(bytes);
-                assert!(bytes == sound || !parses(&changed), "{name}: {value} at {at}");
+                assert!(
+                    bytes == sound || !parses(&changed),
+                    "{name}: {value} at {at}"
+                );
             }
         }
     }

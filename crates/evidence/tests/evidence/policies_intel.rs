@@ -30,11 +30,13 @@ fn filled(text: &str, values: &[(&str, String)]) -> String {
     for line in text.lines() {
         let key = line.split('=').next().unwrap_or_default().trim();
         let value = values.iter().find(|(name, _)| *name == key);
-        lines.push(match (line.contains('<') && !line.starts_with('#'), value) {
-            (true, Some((name, value))) => format!("{name} = {value}"),
-            (true, None) => panic!("nothing for {line}"),
-            (false, _) => line.to_owned(),
-        });
+        lines.push(
+            match (line.contains('<') && !line.starts_with('#'), value) {
+                (true, Some((name, value))) => format!("{name} = {value}"),
+                (true, None) => panic!("nothing for {line}"),
+                (false, _) => line.to_owned(),
+            },
+        );
     }
     lines.join("\n")
 }
@@ -111,9 +113,13 @@ fn the_dstack_policy_accepts_its_deployment_and_nothing_else() {
     type Change = fn(&mut Guest);
     let changes: &[(&str, Change)] = &[
         ("other firmware", |guest| guest.base.mrtd = Hex([9; 48])),
-        ("other shape of machine", |guest| guest.events[0].payload.push(1)),
+        ("other shape of machine", |guest| {
+            guest.events[0].payload.push(1)
+        }),
         ("other kernel", |guest| guest.events[2].payload.push(1)),
-        ("other command line", |guest| guest.events[3].payload.push(1)),
+        ("other command line", |guest| {
+            guest.events[3].payload.push(1)
+        }),
         ("debuggable", |guest| guest.base.tdattributes.0[0] |= 1),
         ("other compose file", |guest| {
             guest.event("compose-hash").unwrap().payload[0] ^= 1;
@@ -129,7 +135,9 @@ fn the_dstack_policy_accepts_its_deployment_and_nothing_else() {
             let at = guest.position("key-provider").unwrap();
             guest.events.insert(at, guest.events[at].clone());
         }),
-        ("another MRCONFIGID", |guest| guest.base.mrconfigid = Hex([1; 48])),
+        ("another MRCONFIGID", |guest| {
+            guest.base.mrconfigid = Hex([1; 48])
+        }),
         ("no end of the system's events", |guest| {
             guest.events.retain(|event| event.name != "system-ready");
         }),

@@ -182,7 +182,10 @@ fn a_sound_enclave_is_accepted_and_every_part_of_it_looked_at() {
 #[test]
 fn faults_of_the_machine_are_found() {
     for (fault, change) in [
-        (Fault::PckRevoked, (|p| p.pck_revoked = true) as fn(&mut Profile)),
+        (
+            Fault::PckRevoked,
+            (|p| p.pck_revoked = true) as fn(&mut Profile),
+        ),
         (Fault::TcbOutOfDate, |p| p.cpu_svn[0] = 2),
         (Fault::TcbBelowEveryLevel, |p| p.cpu_svn[0] = 0),
         (Fault::QuotingEnclaveOther, |p| p.qe_signer = [0xee; 32]),
@@ -261,7 +264,16 @@ fn every_length_and_reserved_byte_is_looked_at() {
         }
     }
     // Reserved bytes of the report; type of key and of certification data.
-    for at in [48 + 20, 48 + 31, 48 + 96, 48 + 127, 48 + 160, 48 + 191, 48 + 262, 48 + 303] {
+    for at in [
+        48 + 20,
+        48 + 31,
+        48 + 96,
+        48 + 127,
+        48 + 160,
+        48 + 191,
+        48 + 262,
+        48 + 303,
+    ] {
         let mut changed = quote.clone();
         changed[at] = 1;
         assert!(

@@ -39,7 +39,12 @@ pub(crate) struct Args {
     key_provider: Option<String>,
     /// The provider's id, hex: a KMS's public key, a local provider's
     /// MRENCLAVE
-    #[arg(long, value_name = "HEX", default_value = "", requires = "key_provider")]
+    #[arg(
+        long,
+        value_name = "HEX",
+        default_value = "",
+        requires = "key_provider"
+    )]
     key_provider_id: String,
     /// Which events the guest measures
     #[arg(long, value_enum, default_value_t = Guest::V05)]
@@ -112,8 +117,8 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         .expected()
         .map_err(|error| unusable(error.to_string()))?;
     let (images, image_hash) = image(args)?;
-    let complete = args.key_provider.is_some()
-        && (args.instance_id.is_some() || compose.no_instance_id);
+    let complete =
+        args.key_provider.is_some() && (args.instance_id.is_some() || compose.no_instance_id);
     let report = Report {
         compose_hash: expected.compose_hash,
         app_id: expected.app_id,
@@ -194,7 +199,10 @@ fn image(args: &Args) -> Result<(Vec<Image>, Option<Hex<32>>), Failure> {
 fn warnings(compose: &Compose) -> Vec<String> {
     let mut warnings = Vec::new();
     for (public, what) in [
-        (compose.public_logs, "everybody can read the containers' logs (public_logs)"),
+        (
+            compose.public_logs,
+            "everybody can read the containers' logs (public_logs)",
+        ),
         (
             compose.public_sysinfo,
             "everybody can see processes and load (public_sysinfo)",
@@ -241,7 +249,11 @@ fn text(report: &Report) -> String {
         format!("compose hash  {}", report.compose_hash),
         format!("app id        {}", report.app_id),
     ];
-    lines.extend(report.os_image_hash.map(|hash| format!("OS image      {hash}")));
+    lines.extend(
+        report
+            .os_image_hash
+            .map(|hash| format!("OS image      {hash}")),
+    );
     for image in &report.image {
         lines.push(format!("MRTD          {}", image.mrtd));
         lines.push(format!("RTMR0         {}", image.rtmr0));
@@ -255,9 +267,12 @@ fn text(report: &Report) -> String {
         Some(expected) => {
             lines.push(format!("RTMR3         {}", expected.rtmr3));
             lines.push("              at system-ready; from these events:".to_owned());
-            lines.extend(expected.events.iter().map(|event| {
-                format!("              {:<18}{}", event.name, event.payload)
-            }));
+            lines.extend(
+                expected
+                    .events
+                    .iter()
+                    .map(|event| format!("              {:<18}{}", event.name, event.payload)),
+            );
         }
         None => {
             lines.push(
@@ -265,7 +280,10 @@ fn text(report: &Report) -> String {
             );
         }
     }
-    lines.push(format!("MRCONFIGID    version 1: {}", report.mr_config_id_v1));
+    lines.push(format!(
+        "MRCONFIGID    version 1: {}",
+        report.mr_config_id_v1
+    ));
     lines.extend(
         report
             .mr_config_id_v2

@@ -80,11 +80,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         None => Vec::new(),
     };
     let endorsements = Endorsements::new(evidence.platform, endorsements);
-    let sums = args
-        .sha256sum
-        .as_deref()
-        .map(read_sums)
-        .transpose()?;
+    let sums = args.sha256sum.as_deref().map(read_sums).transpose()?;
     let policy: Option<Policy> = if args.explain {
         None
     } else {
