@@ -66,6 +66,7 @@ fn every_command_is_there() {
             "jobs",
             "circuit",
             "policy",
+            "measure",
             "explain",
             "measure",
             "doctor",

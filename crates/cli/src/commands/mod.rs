@@ -49,6 +49,9 @@ enum Command {
     /// Write or check a policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Compute what a deployment will measure, before there is one
+    #[command(subcommand)]
+    Measure(measure::Command),
     /// Show what evidence says, of any platform, before any policy
     Explain(explain::Args),
     /// Compute what a deployment will measure, before there is one
@@ -78,6 +81,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
             Ok(())
         }
         Command::Circuit(command) => circuit::run(&command, output),
+        Command::Measure(command) => measure::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Measure(command) => measure::run(&command, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),

@@ -2,6 +2,8 @@
 //! Uses no network: everything is computed from files.
 
 mod dstack;
+mod nitro;
+mod snp;
 
 use crate::{failure::Failure, output::Output};
 
@@ -10,11 +12,17 @@ pub(crate) enum Command {
     /// Compose hash, application id, RTMR3; MRTD and RTMR0 to 2 of a published
     /// OS image
     Dstack(Box<dstack::Args>),
+    /// Launch measurement of an SEV-SNP guest
+    Snp(Box<snp::Args>),
+    /// PCR 0 to 4 and 8 of a Nitro enclave
+    Nitro(nitro::Args),
 }
 
 pub(crate) fn run(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Dstack(args) => dstack::run(args, output),
+        Command::Snp(args) => snp::run(args, output),
+        Command::Nitro(args) => nitro::run(args, output),
     }
 }
 
