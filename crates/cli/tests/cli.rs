@@ -68,7 +68,6 @@ fn every_command_is_there() {
             "policy",
             "measure",
             "explain",
-            "measure",
             "doctor",
             "demo",
             "completions"

@@ -19,8 +19,9 @@ pub use profile::{ADVISORY, DAY_S, DEBUG, Profile, SEPT_VE_DISABLE, Tee};
 
 use crate::{AttestError, Attester};
 use soundproof_evidence::{
-    Measurements, Policy, sgx,
+    Measurements, Policy,
     policy::{Anchor, DcapRules, Platforms, Release, Software, TdxRules, TrustRules},
+    sgx,
 };
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform},

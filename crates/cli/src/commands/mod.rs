@@ -54,9 +54,6 @@ enum Command {
     Measure(measure::Command),
     /// Show what evidence says, of any platform, before any policy
     Explain(explain::Args),
-    /// Compute what a deployment will measure, before there is one
-    #[command(subcommand)]
-    Measure(measure::Command),
     /// Find out what is wrong
     Doctor(doctor::Args),
     /// The whole path on this machine, on the software platform
@@ -83,7 +80,6 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Circuit(command) => circuit::run(&command, output),
         Command::Measure(command) => measure::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
-        Command::Measure(command) => measure::run(&command, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
         Command::Connect(args) => asynchronous(connect::run(&args, output)),
         Command::Verify(command) => asynchronous(verify::run(&command, output)),
