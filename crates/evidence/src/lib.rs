@@ -12,6 +12,8 @@
 //! | [`gpu`] | NVIDIA GPUs beside a processor |
 //! | [`tpm`] | what a TPM signs |
 //! | [`jwt`] | attestation results of others, as signed tokens |
+//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
+//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
@@ -43,7 +45,9 @@ pub mod gpu;
 mod json;
 pub mod jwt;
 mod machine;
+pub mod measure;
 mod module;
+pub mod nitro;
 pub mod policy;
 mod reader;
 pub mod reason;
@@ -51,6 +55,7 @@ mod refusal;
 mod results;
 pub mod seen;
 pub mod session;
+pub mod snp;
 pub mod tdx;
 pub mod tpm;
 mod trust;

@@ -4,8 +4,10 @@
 use crate::{
     azure::AzureFacts,
     gpu::GpuFacts,
+    nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
+    snp::SnpFacts,
     tdx::TdxFacts,
     vector::{Claim, TrustVector},
 };
@@ -107,6 +109,10 @@ pub enum Facts {
     Tdx(TdxFacts),
     /// An Azure VM's statement.
     Azure(AzureFacts),
+    /// An SEV-SNP guest's report.
+    Snp(SnpFacts),
+    /// A Nitro enclave's document.
+    Nitro(NitroFacts),
 }
 
 impl Facts {
@@ -116,6 +122,7 @@ impl Facts {
         match self {
             Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
             Self::Azure(facts) => facts.hardware.as_ref()?.tcb_evaluation(),
+            Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
 }

@@ -33,6 +33,11 @@ impl AzureHardware for crate::tdx::Tdx {
     const PLATFORM: Platform = Platform::Tdx;
 }
 
+impl AzureHardware for crate::snp::Snp {
+    const AZURE: &'static str = "Azure's confidential VM on AMD SEV-SNP";
+    const PLATFORM: Platform = Platform::Snp;
+}
+
 /// A VM's evidence, read.
 pub struct Azure<H> {
     hardware: H,

@@ -6,10 +6,11 @@ use crate::{
     appraise::{Basis, Table, judge_by},
     azure,
     module::{Case, Clock, Judge},
-    policy::{Anchor, AzureRules, Rules, TdxRules},
+    nitro,
+    policy::{Anchor, AzureRules, NitroRules, Rules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    tdx,
+    snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -267,4 +268,12 @@ platforms! {
     /// Azure's confidential VMs on Intel TDX.
     azure_tdx / software_azure_tdx, AzureTdx / SoftwareAzureTdx:
         azure::Azure<tdx::Tdx>, AzureRules<TdxRules>, azure::AzureRelease<tdx::Measurements>;
+    /// Azure's confidential VMs on AMD SEV-SNP.
+    azure_snp / software_azure_snp, AzureSnp / SoftwareAzureSnp:
+        azure::Azure<snp::Snp>, AzureRules<SnpRules>, azure::AzureRelease<snp::SnpMeasurements>;
+    /// AMD SEV-SNP: a guest by itself.
+    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
+    /// AWS Nitro Enclaves.
+    nitro / software_nitro, Nitro / SoftwareNitro:
+        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
 }

@@ -42,5 +42,4 @@ impl HashAlgorithm {
             _ => return None,
         })
     }
-
 }
