@@ -488,7 +488,7 @@ impl Judged<'_> {
             let result = Answer::parse(&bytes.0)
                 .ok_or_else(|| Refusal::new(Reason::ResultMalformed, "not the service's answer"))
                 .and_then(|answer| {
-                    answer.check(issuer, &self.device, &self.report, &nonce, case.clock)
+                    answer.check(issuer, &self.device, &self.report, nonce, case.clock)
                 });
             match result {
                 Ok(found) => return Ok((found, Known::Good)),

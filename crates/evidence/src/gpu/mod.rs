@@ -48,7 +48,7 @@ pub(crate) const ROOT_KEYS: [[u8; 48]; 2] = [
 
 /// Whether NVIDIA signed a manifest.
 pub(crate) fn is_nvidias(rim: Rim, at_s: u64) -> bool {
-    reference::Signed::verify(rim, crate::refusal::Root::Vendor, at_s).is_ok()
+    reference::Signed::verify(rim, crate::refusal::Root::Vendor, at_s, None).is_ok()
 }
 
 /// GPUs in one session at most.

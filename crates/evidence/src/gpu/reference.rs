@@ -33,14 +33,22 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    pub(super) fn verify(rim: Rim, root: Root<'_>, at_s: u64) -> Result<Self, Refusal> {
+    /// Verifies one; a chain that was `verified` for another is not again.
+    pub(super) fn verify(
+        rim: Rim,
+        root: Root<'_>,
+        at_s: u64,
+        verified: Option<&Self>,
+    ) -> Result<Self, Refusal> {
         let chain = rim
             .certificates()
             .iter()
             .map(|der| Certificate::parse(der))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Refusal::new(Reason::CertificateInvalid, error.to_string()))?;
-        verify_under(&chain, root, NVIDIA_RIM_ROOT_KEY, at_s)?;
+        if verified.is_none_or(|other| other.chain != chain) {
+            verify_under(&chain, root, NVIDIA_RIM_ROOT_KEY, at_s)?;
+        }
         if chain
             .first()
             .is_some_and(|leaf| rim.is_signed_by(leaf.key()))
@@ -99,10 +107,9 @@ impl Manifests {
         let vbios = opaque.vbios().ok_or_else(|| unsaid("VBIOS version"))?;
         let driver = self.find(&device.chip, driver, "driver")?;
         let vbios = self.find(&device.chip, &vbios, "VBIOS")?;
-        Ok([
-            Signed::verify(driver, root, at_s)?,
-            Signed::verify(vbios, root, at_s)?,
-        ])
+        let driver = Signed::verify(driver, root, at_s, None)?;
+        let vbios = Signed::verify(vbios, root, at_s, Some(&driver))?;
+        Ok([driver, vbios])
     }
 }
 
@@ -147,8 +154,10 @@ pub(super) fn not_revoked(
     at_s: u64,
     max_age_s: u64,
 ) -> Result<Known, Refusal> {
+    let [driver, vbios] = manifests;
+    let both = [Some(driver), (vbios.chain != driver.chain).then_some(vbios)];
     let mut open = Vec::new();
-    for signed in manifests {
+    for signed in both.into_iter().flatten() {
         if let Known::Open(names) = answers.check(&signed.chain, 0, at_s, max_age_s)? {
             open.extend(names);
         }

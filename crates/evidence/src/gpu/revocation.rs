@@ -14,7 +14,7 @@ use soundproof_protocol::cbor::Bytes;
 
 enum Answer {
     Ocsp(Response),
-    Crl(Crl),
+    Crl(Box<Crl>),
 }
 
 /// Answers that were read.
@@ -35,12 +35,14 @@ impl Answers {
             if let Ok(response) = Response::parse(&bytes.0) {
                 return Ok(Answer::Ocsp(response));
             }
-            Crl::parse(&bytes.0).map(Answer::Crl).map_err(|_| {
-                Refusal::new(
-                    Reason::EndorsementsMalformed,
-                    "neither an OCSP response nor a revocation list",
-                )
-            })
+            Crl::parse(&bytes.0)
+                .map(|list| Answer::Crl(Box::new(list)))
+                .map_err(|_| {
+                    Refusal::new(
+                        Reason::EndorsementsMalformed,
+                        "neither an OCSP response nor a revocation list",
+                    )
+                })
         };
         Ok(Self(all.iter().map(one).collect::<Result<_, _>>()?))
     }

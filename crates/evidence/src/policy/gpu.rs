@@ -219,7 +219,7 @@ pub struct GpuRelease {
 }
 
 macro_rules! version {
-    ($(#[$doc:meta])* $name:ident, $radix:literal, $max:literal, $example:literal) => {
+    ($(#[$doc:meta])* $name:ident, $read:expr, $max:literal, $example:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -237,7 +237,7 @@ macro_rules! version {
                         let plain = !part.is_empty()
                             && part.len() <= $max
                             && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-                        plain.then(|| u32::from_str_radix(part, $radix).ok()).flatten()
+                        plain.then(|| $read(part).ok()).flatten()
                     })
                     .collect::<Option<Vec<_>>>()?;
                 (2..=5).contains(&numbers.len()).then(|| Self {
@@ -275,11 +275,11 @@ macro_rules! version {
 
 version!(
     /// A driver's version: decimal numbers.
-    DriverVersion, 10, 6, "570.124.06"
+    DriverVersion, str::parse::<u32>, 6, "570.124.06"
 );
 version!(
     /// A video BIOS's version: bytes in hexadecimal.
-    VbiosVersion, 16, 2, "96.00.9F.00.01"
+    VbiosVersion, |part| u32::from_str_radix(part, 16), 2, "96.00.9F.00.01"
 );
 
 #[cfg(test)]

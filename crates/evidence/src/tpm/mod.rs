@@ -42,14 +42,4 @@ impl HashAlgorithm {
             _ => return None,
         })
     }
-
-    /// Bytes of a digest.
-    pub const fn len(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
-        }
-    }
 }
