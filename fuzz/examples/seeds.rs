@@ -30,8 +30,11 @@ use soundproof_prover::wire::{
 };
 use soundproof_sp1_network::wire::{AuctionBody, BaseBody, Signed};
 use soundproof_testkit::{
+    azure::Vm,
     ccel::LogBuilder,
     dstack::{COMPOSE, Guest},
+    gpu::GpuPki,
+    jwt,
     pki::Pki,
     session as testkit,
     sgx::Enclave,
@@ -41,8 +44,9 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
-    platforms()?;
     vendors()?;
+    platforms()?;
+    beside()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
@@ -60,6 +64,28 @@ fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = seeds().join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+/// What stands beside a processor's own evidence.
+fn beside() -> io::Result<()> {
+    let gpu = GpuPki::sound(NOW_MS / 1000);
+    let nonce = [7; 32];
+    put("gpu_evidence", "one", &gpu.evidence(&nonce).0)?;
+    put("rim_xml", "driver.xml", &gpu.manifests()[0].sign(&gpu))?;
+    for (index, answer) in gpu.answers().iter().take(1).enumerate() {
+        put("ocsp", &index.to_string(), &answer.sign())?;
+    }
+    let result = gpu.result(&nonce).to_string();
+    put("nras", "one.json", result.as_bytes())?;
+    let token = jwt::sign("a", &gpu.claims(&nonce), &gpu.service);
+    put("jwt", "one", token.as_bytes())?;
+    put("jwt", "keys.json", jwt::jwks(&[("a", &gpu.service)]).as_bytes())?;
+
+    let vm = Vm::default();
+    let attest = vm.attest(&nonce);
+    put("tpm_attest", "quote", &attest)?;
+    put("tpm_attest", "signature", &vm.sign(&attest))?;
+    put("azure_statement", "one", &vm.encoded(vec![1; 4], &nonce))
 }
 
 fn protocol(session: SessionEvidence) -> io::Result<()> {
@@ -387,29 +413,6 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
     )
 }
 
-/// What platforms add to a quote.
-fn platforms() -> Result<(), Box<dyn Error>> {
-    put("ccel", "booted", &LogBuilder::booted().bytes())?;
-    let guest = Guest::sound()?;
-    put("dstack_log", "v1", &guest.log())?;
-    let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
-    let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
-    put("dstack_log", "v2", &second.log())?;
-    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
-    let answer = serde_json::json!({
-        "quote": hex::encode(guest.quote(&[7; 64])),
-        "event_log": String::from_utf8(guest.log())?,
-        "report_data": "07".repeat(64),
-        "vm_config": "{\"image\":\"dstack-0.5.10\",\"cpu_count\":2}",
-    });
-    put("quote_json", "answer", answer.to_string().as_bytes())?;
-    put("quote_json", "compose", COMPOSE.as_bytes())?;
-    let sums = format!("{}  cert-example.pem\n", "07".repeat(32));
-    put("quote_json", "sha256sum", sums.as_bytes())?;
-    let image = serde_json::to_vec(&guest.release().image)?;
-    Ok(put("quote_json", "image", &image)?)
-}
-
 /// What AMD's and AWS's hardware sends.
 fn vendors() -> io::Result<()> {
     use soundproof_evidence::snp::Product;
@@ -442,6 +445,29 @@ fn vendors() -> io::Result<()> {
         ..enclave
     };
     put("nitro_document", "tagged", &tagged.document(None))
+}
+
+/// What platforms add to a quote.
+fn platforms() -> Result<(), Box<dyn Error>> {
+    put("ccel", "booted", &LogBuilder::booted().bytes())?;
+    let guest = Guest::sound()?;
+    put("dstack_log", "v1", &guest.log())?;
+    let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
+    let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
+    put("dstack_log", "v2", &second.log())?;
+    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
+    let answer = serde_json::json!({
+        "quote": hex::encode(guest.quote(&[7; 64])),
+        "event_log": String::from_utf8(guest.log())?,
+        "report_data": "07".repeat(64),
+        "vm_config": "{\"image\":\"dstack-0.5.10\",\"cpu_count\":2}",
+    });
+    put("quote_json", "answer", answer.to_string().as_bytes())?;
+    put("quote_json", "compose", COMPOSE.as_bytes())?;
+    let sums = format!("{}  cert-example.pem\n", "07".repeat(32));
+    put("quote_json", "sha256sum", sums.as_bytes())?;
+    let image = serde_json::to_vec(&guest.release().image)?;
+    Ok(put("quote_json", "image", &image)?)
 }
 
 /// Files that other packages' tests use.

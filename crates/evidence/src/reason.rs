@@ -66,6 +66,24 @@ reasons! {
     MachineUnspecified = "machine_unspecified", "Name the machines in the policy, or write any_machine = true if you mean every machine on earth, whoever holds it.";
     TcbExcepted = "tcb_excepted", "The policy excepts it for a time; the operator must update the machine before that ends.";
     TcbGrace = "tcb_grace", "The operator must update the machine before the time of grace ends.";
+    // === AMD SEV-SNP ===
+    SignerMismatch = "signer_mismatch", "The operator must send the certificate of the key that signed the report: VCEK or VLEK.";
+    ChipMismatch = "chip_mismatch", "The operator must send the certificate of this chip.";
+    ProductMismatch = "product_mismatch", "The operator must send the certificates of this processor's product.";
+    TcbCertificate = "tcb_certificate", "The operator must fetch the certificate for the TCB that the machine reports.";
+    TcbInconsistent = "tcb_inconsistent", "No machine can be in this state; do not go on.";
+    TcbUnspecified = "tcb_unspecified", "Say in the policy which TCB is the least for this product: a table in min_tcb.";
+    TcbBelowMinimum = "tcb_below_minimum", "The operator must update the machine's firmware; what falls short, and by how much, is in what was found.";
+    FirmwareProvisional = "firmware_provisional", "The operator must commit the firmware that runs, or the policy may accept that it can go back.";
+    VlekRefused = "vlek_refused", "The operator must have the chip's own key sign, or the policy may name the provider in vlek_providers.";
+    RevocationListMissing = "revocation_list_missing", "The operator must send AMD's revocation list, or the policy may do without.";
+    VmplRefused = "vmpl_refused", "The report must come from software at a higher privilege level of the guest, or the policy may accept this one.";
+    GuestPolicyRefused = "guest_policy_refused", "The operator must launch the guest with another policy; what is wrong is in what was found.";
+    PlatformInfoRefused = "platform_info_refused", "The operator must set the machine up otherwise; what is wrong is in what was found.";
+    AliasCheckMissing = "alias_check_missing", "The operator should update firmware that checks memory for aliases (AMD-SB-3015); the policy can require it.";
+    // === AWS Nitro Enclaves ===
+    DocumentTooOld = "document_too_old", "The operator must have a new document made, or the policy may allow a greater age.";
+    DocumentFields = "document_fields", "The document was made for another protocol; do not go on.";
     // === Event logs ===
     EventLogMissing = "event_log_missing", "The operator must send the event log, or the policy must ask for nothing that is in it.";
     EventLogMalformed = "event_log_malformed", "The event log is damaged or of a form that is not understood; ask the operator.";
@@ -85,29 +103,41 @@ reasons! {
     MrConfigRefused = "mr_config_refused", "MRCONFIGID is not that of what runs; do not go on.";
     // === Intel SGX ===
     SgxQuoteVersion = "sgx_quote_version", "Ask for a quote of version 3, which is what Intel's quoting enclave makes of enclaves.";
-    // === AMD SEV-SNP ===
-    SignerMismatch = "signer_mismatch", "The operator must send the certificate of the key that signed the report: VCEK or VLEK.";
-    ChipMismatch = "chip_mismatch", "The operator must send the certificate of this chip.";
-    ProductMismatch = "product_mismatch", "The operator must send the certificates of this processor's product.";
-    TcbCertificate = "tcb_certificate", "The operator must fetch the certificate for the TCB that the machine reports.";
-    TcbInconsistent = "tcb_inconsistent", "No machine can be in this state; do not go on.";
-    TcbUnspecified = "tcb_unspecified", "Say in the policy which TCB is the least for this product: a table in min_tcb.";
-    TcbBelowMinimum = "tcb_below_minimum", "The operator must update the machine's firmware; what falls short, and by how much, is in what was found.";
-    FirmwareProvisional = "firmware_provisional", "The operator must commit the firmware that runs, or the policy may accept that it can go back.";
-    VlekRefused = "vlek_refused", "The operator must have the chip's own key sign, or the policy may name the provider in vlek_providers.";
-    RevocationListMissing = "revocation_list_missing", "The operator must send AMD's revocation list, or the policy may do without.";
-    VmplRefused = "vmpl_refused", "The report must come from software at a higher privilege level of the guest, or the policy may accept this one.";
-    GuestPolicyRefused = "guest_policy_refused", "The operator must launch the guest with another policy; what is wrong is in what was found.";
-    PlatformInfoRefused = "platform_info_refused", "The operator must set the machine up otherwise; what is wrong is in what was found.";
-    AliasCheckMissing = "alias_check_missing", "The operator should update firmware that checks memory for aliases (AMD-SB-3015); the policy can require it.";
-    // === AWS Nitro Enclaves ===
-    DocumentTooOld = "document_too_old", "The operator must have a new document made, or the policy may allow a greater age.";
-    DocumentFields = "document_fields", "The document was made for another protocol; do not go on.";
     // === What runs on it ===
     ReleaseUnknown = "release_unknown", "Accept this release in the policy only after checking that it is what you mean to trust.";
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";
     ReportDataMismatch = "report_data_mismatch", "The evidence was made for something else; do not go on.";
     BindingNotExpected = "binding_not_expected", "This explains the evidence; it accepts nothing.";
+    // === GPUs ===
+    GpuNotAccepted = "gpu_not_accepted", "The policy has no table for this GPU; add one only if you mean to trust it.";
+    GpuTwice = "gpu_twice", "Somebody shows one GPU as two; do not go on.";
+    GpuSignature = "gpu_signature", "Somebody changed the GPU's report or its certificates; do not go on.";
+    GpuNonce = "gpu_nonce", "The GPU's evidence was not made for this session; do not go on.";
+    GpuFirmware = "gpu_firmware", "The GPU's key is not of the firmware that it reports; the operator must update its driver.";
+    GpuArchitecture = "gpu_architecture", "The policy accepts other GPUs only.";
+    GpuMode = "gpu_mode", "The operator must pass the GPU through in another way, or the policy may accept this one.";
+    GpuVersion = "gpu_version", "The operator must update the GPU's driver or video BIOS.";
+    GpuMeasurements = "gpu_measurements", "What runs on the GPU is not what its maker or the policy names; do not go on.";
+    GpuManifestMissing = "gpu_manifest_missing", "The operator must fetch the manifests of the GPU's driver and video BIOS.";
+    GpuManifestSignature = "gpu_manifest_signature", "Somebody changed a manifest; do not go on.";
+    GpuRevocationUnknown = "gpu_revocation_unknown", "The operator must fetch answers about revocation, or the policy may do without: gpu.revocation.";
+    // === Azure and virtual TPMs ===
+    AzureRuntimeData = "azure_runtime_data", "The virtual TPM is not the one that the hardware vouches for; do not go on.";
+    AzureSecureBoot = "azure_secure_boot", "The operator must turn secure boot on, or the policy may do without.";
+    AzureConfiguration = "azure_configuration", "The operator must create the VM with a virtual TPM.";
+    AzureConsole = "azure_console", "The operator must turn the VM's console off, or the policy may accept it.";
+    TpmSignature = "tpm_signature", "Somebody changed the virtual TPM's quote; do not go on.";
+    TpmRegisters = "tpm_registers", "The registers are not those that were quoted; do not go on.";
+    // === Attestation results of others ===
+    ResultMissing = "result_missing", "The operator must fetch the result of the service that the policy names.";
+    ResultMalformed = "result_malformed", "The result is damaged or of a form that is not understood; ask the operator.";
+    ResultAlgorithm = "result_algorithm", "The result is not signed by an algorithm that is accepted; do not go on.";
+    ResultSignature = "result_signature", "The result is not signed by a key that the policy names; if its issuer has new keys, put them in the policy.";
+    ResultIssuer = "result_issuer", "The policy names another issuer, or none.";
+    ResultAudience = "result_audience", "The result is for somebody else; the operator must ask for another.";
+    ResultExpired = "result_expired", "The operator must fetch the result anew; check your own clock too.";
+    ResultNotYetValid = "result_not_yet_valid", "Check your own clock.";
+    ResultClaims = "result_claims", "The result does not say what it must; see what was found.";
     // === The trust configuration ===
     TrustVersion = "trust_version", "Use a client of this server's version.";
     ProverNone = "prover_none", "The server offers no prover.";

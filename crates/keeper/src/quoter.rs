@@ -186,6 +186,7 @@ mod tests {
                 platform: Platform::Software,
                 body: vec![].into(),
                 gpu: None,
+                results: None,
             })
         }
     }

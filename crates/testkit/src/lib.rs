@@ -5,6 +5,9 @@
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
 //! | [`ccel`] | CC event logs, true or not |
+//! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
+//! | [`azure`] | Azure's runtime data and virtual TPM |
+//! | [`jwt`] | tokens and key sets |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
@@ -12,9 +15,12 @@
 //! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
 #![forbid(unsafe_code)]
 
+pub mod azure;
 pub mod ccel;
 pub mod der;
 pub mod dstack;
+pub mod gpu;
+pub mod jwt;
 pub mod nitro;
 pub mod pki;
 pub mod secrets;

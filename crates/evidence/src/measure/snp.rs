@@ -154,14 +154,17 @@ fn metadata(digest: &mut LaunchDigest, firmware: &Firmware<'_>, launch: &Launch<
         let address = u64::from(section.address);
         match section.kind {
             // Memory that the firmware uses first; the service module's area.
-            1 | 4 => zero(digest, &section, &mut zeroed)?,
+            1 if launch.monitor == Monitor::Gce => {
+                fill(digest, PageType::Unmeasured, &section, &mut zeroed)?;
+            }
+            1 | 4 => fill(digest, PageType::Zero, &section, &mut zeroed)?,
             2 => digest.page(PageType::Secrets, address, [0; 48]),
             3 if late => {}
             3 => digest.page(PageType::Cpuid, address, [0; 48]),
             0x10 => {
                 has_hashes = true;
                 match &launch.kernel {
-                    None => zero(digest, &section, &mut zeroed)?,
+                    None => fill(digest, PageType::Zero, &section, &mut zeroed)?,
                     Some(kernel) => {
                         let page = firmware.kernel_page(&section, kernel)?;
                         digest.page(PageType::Normal, address, Sha384::digest(page).into());
@@ -182,7 +185,12 @@ fn metadata(digest: &mut LaunchDigest, firmware: &Firmware<'_>, launch: &Launch<
     }
 }
 
-fn zero(digest: &mut LaunchDigest, section: &Section, zeroed: &mut u64) -> Result<()> {
+fn fill(
+    digest: &mut LaunchDigest,
+    kind: PageType,
+    section: &Section,
+    zeroed: &mut u64,
+) -> Result<()> {
     const WHAT: LaunchError = LaunchError::Firmware("a section of its metadata does not fit");
     let len = u64::from(section.len);
     *zeroed += len;
@@ -190,7 +198,7 @@ fn zero(digest: &mut LaunchDigest, section: &Section, zeroed: &mut u64) -> Resul
         return Err(WHAT);
     }
     for offset in (0..len).step_by(PAGE) {
-        digest.page(PageType::Zero, u64::from(section.address) + offset, [0; 48]);
+        digest.page(kind, u64::from(section.address) + offset, [0; 48]);
     }
     Ok(())
 }
@@ -201,6 +209,7 @@ enum PageType {
     Normal = 1,
     Vmsa = 2,
     Zero = 3,
+    Unmeasured = 4,
     Secrets = 5,
     Cpuid = 6,
 }
@@ -469,6 +478,14 @@ mod tests {
                     ..launch(&whole)
                 },
                 "a3c1da170b3189b2ac3a4e9d0210435d6877d34d2479811165257bb0371bebb4cd075fbaa255cd01edd9438de22f3187",
+            ),
+            (
+                Launch {
+                    vcpus: 2,
+                    monitor: Monitor::Gce,
+                    ..launch(&whole)
+                },
+                "6d0e4aba9e7c39481bbe5f46ab0ee8456982cacec6734d880c240fca8c387ea69ce00818f4809a5a13eb01c20e798f41",
             ),
             (
                 Launch {

@@ -23,6 +23,9 @@ use soundproof_testkit::{
 
 const NOW_S: u64 = NOW_MS / 1000;
 
+/// A reason code, and the change that must lead to it.
+pub(crate) type Fault<T> = (&'static str, fn(&mut T));
+
 /// All that goes into one appraisal.
 #[derive(Clone)]
 pub(crate) struct Case {
@@ -456,7 +459,7 @@ fn a_providers_key_must_be_named() {
 
 #[test]
 fn certificates_and_list_count() {
-    let expected: [(&str, fn(&mut Chip)); 6] = [
+    let expected: [Fault<Chip>; 6] = [
         ("collateral_expired", |chip| chip.key_life_s = 5 * 24 * 3600),
         ("collateral_expired", |chip| {
             chip.list_life_s = 5 * 24 * 3600
@@ -742,7 +745,7 @@ fn example() -> Case {
 fn the_example_policy_does_what_it_says() {
     let sound = example();
     assert_eq!(codes(&sound.judge()), [""; 0], "{}", sound.judge());
-    let rejected: [(&str, fn(&mut Case)); 12] = [
+    let rejected: [Fault<Case>; 12] = [
         ("release_unknown", |case| case.guest.measurement[47] ^= 1),
         ("release_unknown", |case| case.guest.host_data[31] ^= 1),
         ("debug_enabled", |case| case.guest.policy |= 1 << 19),
