@@ -177,7 +177,7 @@ impl Attester for Azure {
 
     fn evidence(&self, binding: &Binding) -> Result<Evidence, AttestError> {
         let standing = self.standing()?;
-        let quote = self.tpm.quote(ATTESTATION_KEY, &binding.tpm_nonce())?;
+        let quote = self.tpm.quote(ATTESTATION_KEY, binding.tpm_nonce())?;
         let statement = carried::azure_statement(standing.hardware, standing.runtime_data, quote);
         Ok(Evidence {
             platform: self.platform,

@@ -159,18 +159,17 @@ impl Tpm {
     /// For [`fuzz`](crate::fuzz): whether any command's answer this is.
     #[cfg(feature = "hardware")]
     pub(crate) fn fuzz(&self) -> bool {
-        let nonce = soundproof_protocol::binding::Binding::new(
+        let binding = soundproof_protocol::binding::Binding::new(
             soundproof_protocol::attestation::Platform::AzureTdx,
             soundproof_protocol::attestation::Role::Keeper,
             soundproof_protocol::digest::Digest([0; 32]),
             None,
             None,
-        )
-        .tpm_nonce();
+        );
         // One answer to everything: no more than one of them can be its own.
         self.nv(0x0140_0001, 4096).is_ok()
             || self.pcrs().is_ok()
-            || self.quote(0x8100_0003, &nonce).is_ok()
+            || self.quote(0x8100_0003, binding.tpm_nonce()).is_ok()
     }
 
     /// Sends a command, again while the TPM says that it should be.
