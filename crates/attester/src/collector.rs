@@ -132,7 +132,11 @@ impl Collector {
                 code,
                 text,
             } => {
-                let interface = if imds { Interface::Imds } else { Interface::Nvml };
+                let interface = if imds {
+                    Interface::Imds
+                } else {
+                    Interface::Nvml
+                };
                 Err(DeviceError::new(interface, place, problem(&code, text)))
             }
             answer => Ok(answer),
@@ -178,7 +182,9 @@ fn error(error: io::Error) -> DeviceError {
 }
 
 fn unexpected() -> DeviceError {
-    place(Problem::Malformed("another answer than was asked for".into()))
+    place(Problem::Malformed(
+        "another answer than was asked for".into(),
+    ))
 }
 
 /// A problem that crossed the pipe.
@@ -267,7 +273,10 @@ fn read_frame(input: &mut impl Read, max: usize) -> io::Result<Option<Vec<u8>>> 
     input.read_exact(rest)?;
     let length = u32::from_be_bytes(length) as usize;
     if length > max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "too long a frame"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "too long a frame",
+        ));
     }
     let mut bytes = vec![0; length];
     input.read_exact(&mut bytes)?;

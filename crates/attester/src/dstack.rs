@@ -144,8 +144,8 @@ impl Dstack {
         if info.tcb_info.is_empty() {
             return Ok(None);
         }
-        let tcb: TcbInfo = serde_json::from_str(&info.tcb_info)
-            .map_err(|_| self.malformed("tcb_info is no JSON object"))?;
+        let tcb: TcbInfo = http::object(info.tcb_info.as_bytes())
+            .ok_or_else(|| self.malformed("tcb_info is no JSON object"))?;
         let compose = tcb.app_compose.into_bytes();
         if compose.is_empty() {
             return Ok(None);
@@ -175,8 +175,8 @@ impl Dstack {
                 .and_then(|socket| http::ask(socket, &request))
                 .map_err(|error| self.system(error))?;
             match answer.status {
-                200 => serde_json::from_slice(&answer.body)
-                    .map_err(|_| self.malformed("the answer is not the JSON that it should be")),
+                200 => http::object(&answer.body)
+                    .ok_or_else(|| self.malformed("the answer is not the JSON that it should be")),
                 429 | 503 => Err(self.error(Problem::Throttled { tries: 1 })),
                 401 | 403 => Err(self.error(Problem::NoPermission)),
                 status => Err(self.error(Problem::Refused(format!(

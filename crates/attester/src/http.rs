@@ -58,6 +58,12 @@ pub(crate) struct Response {
     pub(crate) body: Vec<u8>,
 }
 
+/// Reads a JSON object; serde alone would take an array of its fields too.
+pub(crate) fn object<T: serde::de::DeserializeOwned>(json: &[u8]) -> Option<T> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(json).ok()?;
+    serde_json::from_value(object.into()).ok()
+}
+
 /// Asks, and reads the whole answer.
 ///
 /// # Errors

@@ -1,17 +1,12 @@
 //! Where a machine's interfaces are. [`Machine::this`] is the one that this
 //! process runs on; tests put fakes in its place, one at a time.
 
-use crate::Retry;
 #[cfg(any(feature = "nsm", feature = "azure"))]
 use crate::Device;
+use crate::Retry;
 #[cfg(any(feature = "tsm", feature = "dstack", feature = "azure"))]
 use std::path::PathBuf;
-#[cfg(any(
-    feature = "tsm",
-    feature = "nsm",
-    feature = "azure",
-    feature = "nvml"
-))]
+#[cfg(any(feature = "tsm", feature = "nsm", feature = "azure", feature = "nvml"))]
 use std::sync::Arc;
 
 /// See the module.

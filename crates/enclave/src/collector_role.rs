@@ -32,5 +32,9 @@ pub(crate) fn command(own: &Path) -> Command {
 pub(crate) fn run() -> std::io::Result<()> {
     let machine = Machine::this();
     let gpus = Nvml::new(LIBRARY, machine.retry);
-    serve(stdin().lock(), stdout().lock(), &Answerer::new(&machine, gpus))
+    serve(
+        stdin().lock(),
+        stdout().lock(),
+        &Answerer::new(&machine, gpus),
+    )
 }

@@ -90,8 +90,8 @@ impl Imds {
                 .and_then(|stream| http::ask(stream, &request))
                 .map_err(|error| self.system(error))?;
             match answer.status {
-                200 => serde_json::from_slice(&answer.body)
-                    .map_err(|_| self.malformed("the answer is not the JSON that it should be")),
+                200 => http::object(&answer.body)
+                    .ok_or_else(|| self.malformed("the answer is not the JSON that it should be")),
                 404 => Err(self.error(Problem::NoDevice)),
                 // 410: it is being updated, and to be asked again.
                 410 | 429 | 500 | 503 => Err(self.error(Problem::Throttled { tries: 1 })),
@@ -159,8 +159,10 @@ impl Host for Imds {
 }
 
 /// Without padding, as Azure's own tools send it.
-const BASE64URL_UNPADDED: GeneralPurpose =
-    GeneralPurpose::new(&URL_SAFE, GeneralPurposeConfig::new().with_encode_padding(false));
+const BASE64URL_UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new().with_encode_padding(false),
+);
 
 /// Certificates in PEM, one after another (RFC 7468).
 fn from_pem(text: &str) -> Option<Vec<Vec<u8>>> {
@@ -189,7 +191,13 @@ mod tests {
         assert_eq!(from_pem(one).unwrap(), [[1, 2, 3, 4]]);
         let two = format!("{one}{one}");
         assert_eq!(from_pem(&two).unwrap().len(), 2);
-        for bad in ["", "AQID", &one.replace("AQID", "!"), &one[..40], &one.repeat(9)] {
+        for bad in [
+            "",
+            "AQID",
+            &one.replace("AQID", "!"),
+            &one[..40],
+            &one.repeat(9),
+        ] {
             assert_eq!(from_pem(bad), None, "{bad}");
         }
     }

@@ -81,10 +81,7 @@ unsafe impl<'a> Ioctl for Exchange<'a> {
         (&raw mut self.0).cast()
     }
 
-    unsafe fn output_from_ptr(
-        _: IoctlOutput,
-        message: *mut c_void,
-    ) -> rustix::io::Result<usize> {
+    unsafe fn output_from_ptr(_: IoctlOutput, message: *mut c_void) -> rustix::io::Result<usize> {
         // SAFETY: `message` is what `as_ptr` gave. The kernel sets the length
         // of the second iovec to that of the answer; it stands after the two
         // words of the first and its own pointer.

@@ -62,10 +62,7 @@ impl Nvml {
         })
     }
 
-    fn with<T>(
-        &self,
-        work: impl Fn(&Library) -> Result<T, DeviceError>,
-    ) -> Result<T, DeviceError> {
+    fn with<T>(&self, work: impl Fn(&Library) -> Result<T, DeviceError>) -> Result<T, DeviceError> {
         let mut held = self
             .library
             .lock()

@@ -233,7 +233,11 @@ fn read_pcrs(reader: &mut Reader<'_>, asked: [u8; 3]) -> Option<(u32, Vec<(usize
         if given & !asked != 0 {
             return None;
         }
-        numbers.extend((0..8).filter(|bit| given >> bit & 1 == 1).map(|bit| byte * 8 + bit));
+        numbers.extend(
+            (0..8)
+                .filter(|bit| given >> bit & 1 == 1)
+                .map(|bit| byte * 8 + bit),
+        );
     }
     // A bank that is not there has no values: the caller sees that none came.
     if reader.u32()? as usize != numbers.len() {

@@ -103,7 +103,12 @@ mod tests {
 
     #[test]
     fn certificates_are_found_by_their_guids() {
-        let bytes = build(&[(ARK, b"ark"), ([9; 16], b"?"), (VCEK, b"vcek"), (ASK, b"ask")]);
+        let bytes = build(&[
+            (ARK, b"ark"),
+            ([9; 16], b"?"),
+            (VCEK, b"vcek"),
+            (ASK, b"ask"),
+        ]);
         let table = Table::parse(&bytes).unwrap();
         assert_eq!(table.vcek.as_deref(), Some(b"vcek" as &[u8]));
         assert_eq!(table.ask.as_deref(), Some(b"ask" as &[u8]));

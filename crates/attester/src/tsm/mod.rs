@@ -86,11 +86,7 @@ impl Tsm {
                     expected: "tdx_guest or sev_guest",
                     found: crate::shown(other),
                 };
-                return Err(DeviceError::new(
-                    Interface::Tsm,
-                    configfs.place(),
-                    problem,
-                ));
+                return Err(DeviceError::new(Interface::Tsm, configfs.place(), problem));
             }
         };
         let event_log = match provider {
@@ -181,8 +177,9 @@ impl Attester for Tsm {
         let (report, beside) = self.retry.run(|| self.report(data))?;
         self.check(&report, data)?;
         if self.provider == Provider::Snp {
-            let table = Table::parse(&beside)
-                .map_err(|why| DeviceError::malformed(Interface::Tsm, self.configfs.place(), why))?;
+            let table = Table::parse(&beside).map_err(|why| {
+                DeviceError::malformed(Interface::Tsm, self.configfs.place(), why)
+            })?;
             *self
                 .certificates
                 .lock()
@@ -254,19 +251,11 @@ impl<'a> Folder<'a> {
                 // Left behind by a process that had our number before us.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
                 Err(error) => {
-                    return Err(DeviceError::system(
-                        Interface::Tsm,
-                        configfs.place(),
-                        error,
-                    ));
+                    return Err(DeviceError::system(Interface::Tsm, configfs.place(), error));
                 }
             }
         }
-        Err(DeviceError::system(
-            Interface::Tsm,
-            configfs.place(),
-            last,
-        ))
+        Err(DeviceError::system(Interface::Tsm, configfs.place(), last))
     }
 
     fn error(&self, error: io::Error) -> DeviceError {
@@ -303,8 +292,9 @@ impl<'a> Folder<'a> {
 
     fn number(&self, attribute: &str) -> Result<u64, DeviceError> {
         let text = self.text(attribute)?;
-        text.parse()
-            .map_err(|_| self.malformed(format!("{attribute} is no number: {}", crate::shown(&text))))
+        text.parse().map_err(|_| {
+            self.malformed(format!("{attribute} is no number: {}", crate::shown(&text)))
+        })
     }
 
     /// An attribute that not every provider has.

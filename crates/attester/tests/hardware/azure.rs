@@ -5,8 +5,9 @@ use soundproof_attester::{
 };
 use soundproof_protocol::attestation::Platform;
 use soundproof_testkit::fakes::{
-    self, Access, impatient,
+    self, Access,
     imds::{self, FakeImds},
+    impatient,
     tpm::{self, FakeTpm, hcl_report, td_report, vouching},
 };
 use std::{sync::Arc, time::Duration};
@@ -34,11 +35,7 @@ fn vm(snp: bool) -> Vm {
     .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut machine = fakes::machine(folder.path());
-    std::fs::write(
-        &machine.asset_tag,
-        "7783-7084-3265-9085-8269-3286-77\n",
-    )
-    .unwrap();
+    std::fs::write(&machine.asset_tag, "7783-7084-3265-9085-8269-3286-77\n").unwrap();
     machine.tpm = tpm.clone();
     machine.host = Arc::new(Imds::at(imds.address(), impatient()));
     Vm {
@@ -183,7 +180,11 @@ fn a_report_that_is_none_or_vouches_for_something_else_is_an_error() {
         assert_eq!(code(&error), "malformed_answer");
     }
     // It was TDX when it was opened.
-    let snp = hcl_report(true, &fakes::unsigned_snp_report(&vouching(RUNTIME)), RUNTIME);
+    let snp = hcl_report(
+        true,
+        &fakes::unsigned_snp_report(&vouching(RUNTIME)),
+        RUNTIME,
+    );
     vm.tpm.set_report(Some(snp));
     let error = device(azure.evidence(&binding(Platform::AzureTdx)));
     assert_eq!(code(&error), "malformed_answer");

@@ -9,9 +9,9 @@ use soundproof_attester::{
 };
 use soundproof_protocol::{binding::GpuNonce, digest::Digest};
 use soundproof_testkit::fakes::{
-    self, impatient,
+    self,
     imds::{self, FakeImds},
-    nvml,
+    impatient, nvml,
 };
 use std::{
     io::{stdin, stdout},
@@ -92,7 +92,10 @@ fn the_network_and_the_library_are_asked_by_another_process() {
     // What failed there has the same name here, and the process lives on.
     imds.behave(|now| now.throttled = 3);
     let error = collector.td_quote(&report).unwrap_err();
-    assert_eq!((code(&error), error.interface), ("throttled", Interface::Imds));
+    assert_eq!(
+        (code(&error), error.interface),
+        ("throttled", Interface::Imds)
+    );
     assert!(collector.td_quote(&report).is_ok());
 }
 

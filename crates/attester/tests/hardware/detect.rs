@@ -29,7 +29,10 @@ fn a_machine_without_any_gets_an_error_and_never_software() {
         assert!(text.contains(name), "{text}");
     }
     assert!(error.remedy().contains("software"));
-    assert_eq!(survey(&machine).filter(|found| found.is_absent()).count(), 4);
+    assert_eq!(
+        survey(&machine).filter(|found| found.is_absent()).count(),
+        4
+    );
     for platform in Platform::ALL.iter().filter(|one| one.is_software()) {
         assert!(matches!(
             open(*platform, &machine),

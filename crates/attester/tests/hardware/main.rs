@@ -1,6 +1,11 @@
 //! Every hardware module against a fake of its interface: what it asks, what
 //! it makes of the answers, and the name of every failure.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs
+)]
 #![cfg(feature = "hardware")]
 
 mod azure;

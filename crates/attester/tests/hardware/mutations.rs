@@ -50,8 +50,9 @@ fn nothing_panics_and_what_is_cut_is_refused() {
             assert!(reader.read(&sample), "{reader:?}");
         }
         for cut in 0..sample.len() {
-            // Of a document only what stands before the signature is read.
-            if reader != Reader::Document {
+            // Of a document only what stands before the signature is read; no
+            // table at all is one without certificates.
+            if reader != Reader::Document && cut > 0 {
                 assert!(!reader.read(&sample[..cut]), "{reader:?} cut at {cut}");
             }
             reader.read(&sample[..cut]);

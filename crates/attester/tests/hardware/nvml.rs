@@ -58,11 +58,41 @@ fn every_failure_has_its_name() {
     let default = Behaviour::default;
     for (behaviour, expected) in [
         // DRIVER_NOT_LOADED, NO_PERMISSION, UNKNOWN
-        (Behaviour { start: 9, ..default() }, "no_device"),
-        (Behaviour { start: 4, ..default() }, "no_permission"),
-        (Behaviour { start: 999, ..default() }, "refused"),
-        (Behaviour { gpus: 0, ..default() }, "no_device"),
-        (Behaviour { gpus: 17, ..default() }, "refused"),
+        (
+            Behaviour {
+                start: 9,
+                ..default()
+            },
+            "no_device",
+        ),
+        (
+            Behaviour {
+                start: 4,
+                ..default()
+            },
+            "no_permission",
+        ),
+        (
+            Behaviour {
+                start: 999,
+                ..default()
+            },
+            "refused",
+        ),
+        (
+            Behaviour {
+                gpus: 0,
+                ..default()
+            },
+            "no_device",
+        ),
+        (
+            Behaviour {
+                gpus: 17,
+                ..default()
+            },
+            "refused",
+        ),
         (
             Behaviour {
                 confidential: false,
@@ -77,11 +107,35 @@ fn every_failure_has_its_name() {
             },
             "not_confidential",
         ),
-        (Behaviour { old: true, ..default() }, "refused"),
-        (Behaviour { busy: 3, ..default() }, "throttled"),
+        (
+            Behaviour {
+                old: true,
+                ..default()
+            },
+            "refused",
+        ),
+        (
+            Behaviour {
+                busy: 3,
+                ..default()
+            },
+            "throttled",
+        ),
         // TIMEOUT, GPU_IS_LOST
-        (Behaviour { report: 10, ..default() }, "timed_out"),
-        (Behaviour { report: 15, ..default() }, "refused"),
+        (
+            Behaviour {
+                report: 10,
+                ..default()
+            },
+            "timed_out",
+        ),
+        (
+            Behaviour {
+                report: 15,
+                ..default()
+            },
+            "refused",
+        ),
         (
             Behaviour {
                 claimed: Some(0x2001),

@@ -3,11 +3,11 @@
 
 use crate::{connect::Connect, daemon, failure::Failure, output::Output};
 use serde::Serialize;
-use soundproof_attester::{AttestError, Machine, Problem, detect};
 use soundproof::{
     Client,
     protocol::{error::Code, mode::ModeOffer},
 };
+use soundproof_attester::{AttestError, Machine, Problem, detect};
 
 /// Seconds by which the server's clock may differ before it is worth a word.
 const MAX_SKEW_S: u64 = 120;
@@ -182,7 +182,10 @@ fn platforms(checks: &mut Checks, machine: &Machine) {
                 };
                 let bytes = evidence.carried_len();
                 let name = platform.name();
-                checks.good("platform", format!("{name}: makes evidence, {bytes} bytes{log}"));
+                checks.good(
+                    "platform",
+                    format!("{name}: makes evidence, {bytes} bytes{log}"),
+                );
             }
             Err(error) => failed(checks, "platform", found.module.name(), &error),
         }
@@ -356,6 +359,7 @@ async fn evidence(checks: &mut Checks, args: &Args, onlooker: &Client) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use soundproof_attester::{azure::Imds, nvml::Nvml};
     use soundproof_testkit::fakes::{
         self, Access,
         agent::{self, FakeAgent},
@@ -365,7 +369,6 @@ mod tests {
         nvml,
         tpm::{self, FakeTpm},
     };
-    use soundproof_attester::{azure::Imds, nvml::Nvml};
     use std::sync::Arc;
 
     fn looked_at(machine: &Machine) -> Vec<Check> {
@@ -378,7 +381,10 @@ mod tests {
     /// do.
     fn assert_named(machine: &Machine, module: &str, code: &str) {
         let checks = looked_at(machine);
-        let bad: Vec<_> = checks.iter().filter(|one| one.finding == Finding::Bad).collect();
+        let bad: Vec<_> = checks
+            .iter()
+            .filter(|one| one.finding == Finding::Bad)
+            .collect();
         let [bad] = bad.as_slice() else {
             panic!("{module} {code}: {checks:?}");
         };
@@ -434,10 +440,25 @@ mod tests {
         for (code, behaviour) in [
             (
                 "no_permission",
-                configfs::Behaviour { access: Access::Denied, ..Default::default() },
+                configfs::Behaviour {
+                    access: Access::Denied,
+                    ..Default::default()
+                },
             ),
-            ("throttled", configfs::Behaviour { busy: 3, ..Default::default() }),
-            ("malformed_answer", configfs::Behaviour { stale: true, ..Default::default() }),
+            (
+                "throttled",
+                configfs::Behaviour {
+                    busy: 3,
+                    ..Default::default()
+                },
+            ),
+            (
+                "malformed_answer",
+                configfs::Behaviour {
+                    stale: true,
+                    ..Default::default()
+                },
+            ),
         ] {
             let mut machine = empty.clone();
             machine.configfs = FakeConfigfs::snp(behaviour);
@@ -449,11 +470,26 @@ mod tests {
         assert_named(&machine, "configfs-tsm", "wrong_provider");
 
         for (code, behaviour) in [
-            ("no_permission", nsm::Behaviour { access: Access::Denied, ..Default::default() }),
-            ("throttled", nsm::Behaviour { busy: 3, ..Default::default() }),
+            (
+                "no_permission",
+                nsm::Behaviour {
+                    access: Access::Denied,
+                    ..Default::default()
+                },
+            ),
+            (
+                "throttled",
+                nsm::Behaviour {
+                    busy: 3,
+                    ..Default::default()
+                },
+            ),
             (
                 "malformed_answer",
-                nsm::Behaviour { answer: Some(vec![0xff]), ..Default::default() },
+                nsm::Behaviour {
+                    answer: Some(vec![0xff]),
+                    ..Default::default()
+                },
             ),
         ] {
             let mut machine = empty.clone();
@@ -462,10 +498,34 @@ mod tests {
         }
 
         for (code, behaviour) in [
-            ("no_permission", agent::Behaviour { status: Some(403), ..Default::default() }),
-            ("throttled", agent::Behaviour { status: Some(503), ..Default::default() }),
-            ("malformed_answer", agent::Behaviour { body: Some("[".into()), ..Default::default() }),
-            ("refused", agent::Behaviour { status: Some(500), ..Default::default() }),
+            (
+                "no_permission",
+                agent::Behaviour {
+                    status: Some(403),
+                    ..Default::default()
+                },
+            ),
+            (
+                "throttled",
+                agent::Behaviour {
+                    status: Some(503),
+                    ..Default::default()
+                },
+            ),
+            (
+                "malformed_answer",
+                agent::Behaviour {
+                    body: Some("[".into()),
+                    ..Default::default()
+                },
+            ),
+            (
+                "refused",
+                agent::Behaviour {
+                    status: Some(500),
+                    ..Default::default()
+                },
+            ),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let machine = fakes::machine(folder.path());
@@ -477,11 +537,26 @@ mod tests {
         let report = tpm::td_report(&tpm::vouching(b"{}"));
         let report = tpm::hcl_report(false, &report, b"{}");
         for (code, behaviour) in [
-            ("no_permission", tpm::Behaviour { access: Access::Denied, ..Default::default() }),
-            ("throttled", tpm::Behaviour { retry: 3, ..Default::default() }),
+            (
+                "no_permission",
+                tpm::Behaviour {
+                    access: Access::Denied,
+                    ..Default::default()
+                },
+            ),
+            (
+                "throttled",
+                tpm::Behaviour {
+                    retry: 3,
+                    ..Default::default()
+                },
+            ),
             (
                 "malformed_answer",
-                tpm::Behaviour { answer: Some(vec![1]), ..Default::default() },
+                tpm::Behaviour {
+                    answer: Some(vec![1]),
+                    ..Default::default()
+                },
             ),
         ] {
             let mut machine = empty.clone();
@@ -489,9 +564,27 @@ mod tests {
             assert_named(&machine, "azure", code);
         }
         for (code, behaviour) in [
-            ("throttled", imds::Behaviour { throttled: 3, ..Default::default() }),
-            ("malformed_answer", imds::Behaviour { stale: true, ..Default::default() }),
-            ("no_device", imds::Behaviour { status: Some(404), ..Default::default() }),
+            (
+                "throttled",
+                imds::Behaviour {
+                    throttled: 3,
+                    ..Default::default()
+                },
+            ),
+            (
+                "malformed_answer",
+                imds::Behaviour {
+                    stale: true,
+                    ..Default::default()
+                },
+            ),
+            (
+                "no_device",
+                imds::Behaviour {
+                    status: Some(404),
+                    ..Default::default()
+                },
+            ),
         ] {
             let mut machine = empty.clone();
             machine.tpm = FakeTpm::new(report.clone(), tpm::Behaviour::default());
@@ -501,9 +594,27 @@ mod tests {
         }
 
         for (code, behaviour) in [
-            ("no_permission", nvml::Behaviour { start: 4, ..Default::default() }),
-            ("throttled", nvml::Behaviour { busy: 3, ..Default::default() }),
-            ("malformed_answer", nvml::Behaviour { claimed: Some(0), ..Default::default() }),
+            (
+                "no_permission",
+                nvml::Behaviour {
+                    start: 4,
+                    ..Default::default()
+                },
+            ),
+            (
+                "throttled",
+                nvml::Behaviour {
+                    busy: 3,
+                    ..Default::default()
+                },
+            ),
+            (
+                "malformed_answer",
+                nvml::Behaviour {
+                    claimed: Some(0),
+                    ..Default::default()
+                },
+            ),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let mut machine = fakes::machine(folder.path());
@@ -518,12 +629,18 @@ mod tests {
     fn a_gpu_on_a_desk_is_no_fault() {
         let folder = tempfile::tempdir().unwrap();
         let mut machine = fakes::machine(folder.path());
-        let off = nvml::Behaviour { confidential: false, ..Default::default() };
+        let off = nvml::Behaviour {
+            confidential: false,
+            ..Default::default()
+        };
         let make: nvml::GpuMaker = Arc::new(nvml::unsigned);
         let library = nvml::build(folder.path(), make, &off).unwrap();
         machine.gpus = Arc::new(Nvml::new(library, machine.retry));
         let checks = looked_at(&machine);
-        assert!(checks.iter().all(|one| one.finding == Finding::Good), "{checks:?}");
+        assert!(
+            checks.iter().all(|one| one.finding == Finding::Good),
+            "{checks:?}"
+        );
         // In a TEE it is.
         machine.nsm = FakeNsm::new(nsm::Behaviour::default());
         assert_named(&machine, "nvidia", "not_confidential");

@@ -101,7 +101,12 @@ impl FakeAgent {
 
     /// Changes how it behaves.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
+        change(
+            &mut self
+                .behaviour
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 
     /// Method and path of every request.
@@ -130,7 +135,12 @@ fn serve(
     }
     let framing = now.framing;
     let error = |status, text: &str| {
-        http::answer(stream, status, &json!({ "error": text }).to_string(), framing)
+        http::answer(
+            stream,
+            status,
+            &json!({ "error": text }).to_string(),
+            framing,
+        )
     };
     if now.busy > 0 {
         held.busy -= 1;
@@ -179,7 +189,11 @@ fn report_data(body: &Value) -> Option<Vec<u8>> {
 }
 
 fn quote(path: &str, data: &[u8], make: &Maker, now: &Behaviour) -> Value {
-    let shown = if now.stale { vec![0; 64] } else { data.to_vec() };
+    let shown = if now.stale {
+        vec![0; 64]
+    } else {
+        data.to_vec()
+    };
     if now.not_tdx {
         return json!({ "quote": "", "event_log": "", "report_data": hex::encode(data), "vm_config": "", "attestation": "00" });
     }

@@ -75,7 +75,12 @@ impl FakeImds {
 
     /// Changes how it behaves.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
+        change(
+            &mut self
+                .behaviour
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -102,7 +107,10 @@ fn serve(stream: &TcpStream, make: &Maker, behaviour: &Mutex<Behaviour>) -> io::
         return Ok(true);
     }
     if request.header("metadata") != Some("true") {
-        answer(400, "{\"error\":\"Bad request. Required metadata header not specified\"}")?;
+        answer(
+            400,
+            "{\"error\":\"Bad request. Required metadata header not specified\"}",
+        )?;
         return Ok(true);
     }
     match (request.method.as_str(), request.path.as_str()) {
@@ -122,9 +130,11 @@ fn serve(stream: &TcpStream, make: &Maker, behaviour: &Mutex<Behaviour>) -> io::
         }
         ("GET", "/metadata/THIM/amd/certification") => {
             let pem: Vec<String> = now.certificates.iter().map(|der| pem(der)).collect();
-            let (vcek, chain) = pem.split_first().map_or((String::new(), String::new()), |(v, c)| {
-                (v.clone(), c.concat())
-            });
+            let (vcek, chain) = pem
+                .split_first()
+                .map_or((String::new(), String::new()), |(v, c)| {
+                    (v.clone(), c.concat())
+                });
             let body = json!({ "vcekCert": vcek, "tcbm": "DB16000000000004", "certificateChain": chain, "cacheControl": "86400" });
             answer(200, &body.to_string())?;
         }

@@ -20,7 +20,9 @@ pub mod nsm;
 pub mod nvml;
 pub mod tpm;
 
-use soundproof_attester::{Machine, Retry, azure::Imds, nsm::NsmDevice, nvml::Nvml, tpm::TpmDevice, tsm::Kernel};
+use soundproof_attester::{
+    Machine, Retry, azure::Imds, nsm::NsmDevice, nvml::Nvml, tpm::TpmDevice, tsm::Kernel,
+};
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},

@@ -46,7 +46,12 @@ impl FakeNsm {
 
     /// Changes how it behaves.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
+        change(
+            &mut self
+                .behaviour
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -56,7 +61,10 @@ impl Device for FakeNsm {
     }
 
     fn exchange(&self, request: &[u8]) -> io::Result<Vec<u8>> {
-        let mut now = self.behaviour.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = self
+            .behaviour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         now.access.check()?;
         if now.busy > 0 {
             now.busy -= 1;
@@ -139,7 +147,8 @@ fn describe() -> Vec<u8> {
         e.str("version_major")?.u16(1)?;
         e.str("version_minor")?.u16(0)?;
         e.str("version_patch")?.u16(0)?;
-        e.str("module_id")?.str("i-0123456789abcdef0-enc0123456789abcdef")?;
+        e.str("module_id")?
+            .str("i-0123456789abcdef0-enc0123456789abcdef")?;
         e.str("max_pcrs")?.u16(32)?;
         e.str("locked_pcrs")?.array(2)?.u16(0)?.u16(1)?;
         e.str("digest")?.str("SHA384")?.ok()

@@ -18,7 +18,6 @@ enum {
 };
 
 static int started;
-static int busy = BUSY;
 
 nvmlReturn_t nvmlInit_v2(void) {
     if (START == SUCCESS) started++;
@@ -49,6 +48,8 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
 }
 
 #ifndef OLD
+static int busy = BUSY;
+
 typedef struct {
     unsigned int environment, ccFeature, devToolsMode;
 } nvmlConfComputeSystemState_t;

@@ -75,7 +75,9 @@ impl FakeTpm {
 
     /// With quotes that `sign` signs.
     pub fn with_signer(hcl_report: Vec<u8>, sign: Signer, behaviour: Behaviour) -> Arc<Self> {
-        let pcrs = (0..24).map(|pcr: u8| Sha256::digest([pcr]).into()).collect();
+        let pcrs = (0..24)
+            .map(|pcr: u8| Sha256::digest([pcr]).into())
+            .collect();
         Arc::new(Self {
             sign,
             state: Mutex::new(State {
@@ -166,11 +168,17 @@ impl<'a> Input<'a> {
 
     fn number(&mut self, bytes: usize) -> Result<u32, u32> {
         let taken = self.take(bytes)?;
-        Ok(taken.iter().fold(0, |all, byte| all << 8 | u32::from(*byte)))
+        Ok(taken
+            .iter()
+            .fold(0, |all, byte| all << 8 | u32::from(*byte)))
     }
 
     fn end(&self) -> Result<(), u32> {
-        if self.0.is_empty() { Ok(()) } else { Err(RC_COMMAND_SIZE) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(RC_COMMAND_SIZE)
+        }
     }
 
     /// One session: an empty password.
@@ -179,7 +187,11 @@ impl<'a> Input<'a> {
             return Err(RC_AUTH_MISSING);
         }
         let expected = [0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
-        if self.take(13)? != expected { Err(RC_AUTH_MISSING) } else { Ok(()) }
+        if self.take(13)? != expected {
+            Err(RC_AUTH_MISSING)
+        } else {
+            Ok(())
+        }
     }
 
     /// One selection of the SHA-256 bank.
