@@ -220,8 +220,11 @@ fn select(command: &mut Command, pcrs: [u8; 3]) {
     command.u32(1).u16(SHA256).u8(3).raw(&pcrs);
 }
 
+/// A register and its value.
+type Pcr = (usize, [u8; 32]);
+
 /// What PCR_Read answers: update counter, which PCRs, their values in order.
-fn read_pcrs(reader: &mut Reader<'_>, asked: [u8; 3]) -> Option<(u32, Vec<(usize, [u8; 32])>)> {
+fn read_pcrs(reader: &mut Reader<'_>, asked: [u8; 3]) -> Option<(u32, Vec<Pcr>)> {
     let counter = reader.u32()?;
     let (count, algorithm, length) = (reader.u32()?, reader.u16()?, reader.u8()?);
     let given = *reader.take(3)?.first_chunk::<3>()?;

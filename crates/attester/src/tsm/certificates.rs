@@ -139,7 +139,7 @@ mod tests {
         empty[20..24].fill(0);
         assert!(Table::parse(&empty).is_err());
         assert!(Table::parse(&build(&[(ASK, b"a"), (ASK, b"b")])).is_err());
-        assert!(Table::parse(&build(&[([7; 16], b"x"); 16])).is_err());
+        assert!(Table::parse(&build(&[([7; 16], b"x" as &[u8]); 16])).is_err());
         assert!(Table::parse(&vec![1; MAX_TABLE + 1]).is_err());
     }
 }

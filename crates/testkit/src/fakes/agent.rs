@@ -89,10 +89,9 @@ impl FakeAgent {
         thread::spawn(move || {
             let mut held = Vec::new();
             for stream in listener.incoming().flatten() {
-                match serve(&stream, &make, &behaviour, &asked) {
-                    // Kept open, and never answered.
-                    Ok(false) => held.push(stream),
-                    Ok(true) | Err(_) => {}
+                // Kept open, and never answered.
+                if let Ok(false) = serve(&stream, &make, &behaviour, &asked) {
+                    held.push(stream);
                 }
             }
         });
