@@ -187,12 +187,12 @@ impl<C: Connection> Wire<C> {
     }
 
     fn rest(&mut self, max: usize) -> io::Result<Vec<u8>> {
-        while self.more()? {
-            if self.held.len() > max {
-                return Err(too_long());
+        while self.held.len() <= max {
+            if !self.more()? {
+                return Ok(std::mem::take(&mut self.held));
             }
         }
-        Ok(std::mem::take(&mut self.held))
+        Err(too_long())
     }
 
     /// RFC 9112, 7.1; extensions and trailers are read over.
