@@ -35,6 +35,7 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    vendors()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
@@ -403,6 +404,40 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
         "one",
         &[&len[..], &evidence, &endorsements].concat(),
     )
+}
+
+/// What AMD's and AWS's hardware sends.
+fn vendors() -> io::Result<()> {
+    use soundproof_evidence::snp::Product;
+    use soundproof_testkit::{nitro::Enclave, snp::{Chip, Guest}, x509::pem};
+    for (name, product, version) in [
+        ("milan-v2", Product::Milan, 2),
+        ("genoa-v3", Product::Genoa, 3),
+        ("turin-v5", Product::Turin, 5),
+    ] {
+        let chip = Chip::new(product, NOW_MS / 1000);
+        let report = Guest::new(version).report(&chip, &[7; 64]);
+        let collateral = chip.collateral();
+        put("snp_report", name, &[report, collateral.to_vec()].concat())?;
+        put("x509", &format!("{name}.der"), &collateral.certificate.0)?;
+        if let Some(list) = &collateral.crl {
+            put("x509", &format!("{name}.crl"), &list.0)?;
+        }
+        let chain: String = [&collateral.certificate]
+            .into_iter()
+            .chain(&collateral.chain)
+            .map(|der| pem(&der.0))
+            .collect();
+        put("x509", &format!("{name}.pem"), chain.as_bytes())?;
+    }
+    let enclave = Enclave::new(NOW_MS);
+    put("nitro_document", "one", &enclave.document(Some(&[7; 64])))?;
+    let tagged = Enclave {
+        tagged: true,
+        nulls: false,
+        ..enclave
+    };
+    put("nitro_document", "tagged", &tagged.document(None))
 }
 
 /// Files that other packages' tests use.

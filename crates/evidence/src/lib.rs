@@ -8,6 +8,8 @@
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
 //! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
+//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
@@ -35,12 +37,15 @@ pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
 mod machine;
+pub mod measure;
 mod module;
+pub mod nitro;
 pub mod policy;
 pub mod reason;
 mod refusal;
 pub mod seen;
 pub mod session;
+pub mod snp;
 pub mod tdx;
 mod trust;
 pub mod vector;

@@ -137,6 +137,11 @@ impl TrustVector {
             Reason::TcbRevoked
             | Reason::TcbLevelUnknown
             | Reason::TcbStatusRefused
+            | Reason::TcbBelowMinimum
+            | Reason::TcbUnspecified
+            | Reason::TcbInconsistent
+            | Reason::FirmwareProvisional
+            | Reason::PlatformInfoRefused
             | Reason::AdvisoryRefused
             | Reason::ModuleRefused => &[(Hardware, 96)],
             // Nothing could be concluded.
@@ -146,8 +151,18 @@ impl TrustVector {
             | Reason::TcbEvaluationOld
             | Reason::EndorsementsMalformed
             | Reason::EndorsementsPlatform
+            | Reason::SignerMismatch
+            | Reason::ChipMismatch
+            | Reason::ProductMismatch
+            | Reason::TcbCertificate
+            | Reason::RevocationListMissing
+            | Reason::DocumentTooOld
             | Reason::AnchorUnnamed => &[(Hardware, 1)],
-            Reason::DebugEnabled | Reason::AttributesRefused => &[(RuntimeOpaque, 96)],
+            Reason::VlekRefused => &[(InstanceIdentity, 97)],
+            Reason::VmplRefused => &[(Executables, 97)],
+            Reason::DebugEnabled | Reason::AttributesRefused | Reason::GuestPolicyRefused => {
+                &[(RuntimeOpaque, 96)]
+            }
             Reason::ReleaseUnknown => &[(Executables, 33)],
             Reason::GpuUnattested => &[(SourcedData, 96)],
             Reason::TrustVersion

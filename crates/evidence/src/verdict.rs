@@ -2,8 +2,10 @@
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
 use crate::{
+    nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
+    snp::SnpFacts,
     tdx::TdxFacts,
     vector::{Claim, TrustVector},
 };
@@ -103,6 +105,10 @@ fn shown(text: String) -> String {
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(TdxFacts),
+    /// An SEV-SNP guest's report.
+    Snp(SnpFacts),
+    /// A Nitro enclave's document.
+    Nitro(NitroFacts),
 }
 
 impl Facts {
@@ -111,6 +117,7 @@ impl Facts {
     pub fn tcb_evaluation(&self) -> Option<u32> {
         match self {
             Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
+            Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
 }

@@ -7,13 +7,16 @@
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
+//! | [`snp`], [`nitro`] | SEV-SNP and Nitro evidence under PKIs of their own, with any fault |
 //! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
 #![forbid(unsafe_code)]
 
 pub mod der;
 pub mod fakes;
+pub mod nitro;
 pub mod pki;
 pub mod secrets;
 pub mod server;
 pub mod session;
+pub mod snp;
 pub mod x509;

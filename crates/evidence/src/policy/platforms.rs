@@ -5,10 +5,11 @@
 use crate::{
     appraise::{Basis, Table, judge_by},
     module::{Case, Clock, Judge},
-    policy::{Anchor, Rules, TdxRules},
+    nitro,
+    policy::{Anchor, NitroRules, Rules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    tdx,
+    snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -263,4 +264,9 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
+    /// AMD SEV-SNP: a guest by itself.
+    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
+    /// AWS Nitro Enclaves.
+    nitro / software_nitro, Nitro / SoftwareNitro:
+        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
 }

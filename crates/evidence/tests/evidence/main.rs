@@ -4,13 +4,16 @@
 
 mod appraisal;
 mod captured;
+mod captured_snp_nitro;
 mod common;
 mod containers;
 mod ear;
 mod golden;
+mod nitro;
 mod policy;
 mod properties;
 mod rules;
 mod session;
+mod snp;
 mod speed;
 mod x509;
