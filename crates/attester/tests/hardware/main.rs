@@ -8,6 +8,7 @@
 )]
 #![cfg(feature = "hardware")]
 
+mod appraisal;
 mod azure;
 mod collector;
 mod detect;

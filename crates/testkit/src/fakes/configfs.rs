@@ -212,17 +212,26 @@ impl Configfs for FakeConfigfs {
     }
 }
 
+const VCEK: u128 = 0x63da758d_e664_4564_adc5_f4b93be8accd;
+const ASK: u128 = 0x4ab7b379_bbac_4fe4_a02f_05aef327c782;
+const ARK: u128 = 0xc0b406a4_a803_4952_9743_3fb6014cd0ae;
+const CRL: u128 = 0x92f81bc3_5811_4d3d_97ff_d19f88dc67ea;
+
 /// A host's certificate table (GHCB standardization 2.03, 4.1.8.1) with a VCEK,
 /// an ASK and an ARK.
 pub fn certificate_table(vcek: &[u8], ask: &[u8], ark: &[u8]) -> Vec<u8> {
-    let entries: [(u128, &[u8]); 3] = [
-        (0x63da758d_e664_4564_adc5_f4b93be8accd, vcek),
-        (0x4ab7b379_bbac_4fe4_a02f_05aef327c782, ask),
-        (0xc0b406a4_a803_4952_9743_3fb6014cd0ae, ark),
-    ];
+    table(&[(VCEK, vcek), (ASK, ask), (ARK, ark)])
+}
+
+/// The same with the ARK's revocation list.
+pub fn table_with_list(vcek: &[u8], ask: &[u8], ark: &[u8], list: &[u8]) -> Vec<u8> {
+    table(&[(VCEK, vcek), (ASK, ask), (ARK, ark), (CRL, list)])
+}
+
+fn table(entries: &[(u128, &[u8])]) -> Vec<u8> {
     let mut offset = 24 * (entries.len() + 1);
     let mut table = Vec::new();
-    for (guid, certificate) in entries {
+    for (guid, certificate) in entries.iter().copied() {
         table.extend(guid.to_be_bytes());
         table.extend((offset as u32).to_le_bytes());
         table.extend((certificate.len() as u32).to_le_bytes());
@@ -230,7 +239,7 @@ pub fn certificate_table(vcek: &[u8], ask: &[u8], ark: &[u8]) -> Vec<u8> {
     }
     table.extend([0; 24]);
     for (_, certificate) in entries {
-        table.extend(certificate);
+        table.extend(*certificate);
     }
     table
 }
