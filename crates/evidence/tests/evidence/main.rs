@@ -16,4 +16,6 @@ mod rules;
 mod session;
 mod snp;
 mod speed;
+mod vendors;
 mod x509;
+mod zz_seeds;
