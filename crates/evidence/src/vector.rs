@@ -164,6 +164,15 @@ impl TrustVector {
                 &[(RuntimeOpaque, 96)]
             }
             Reason::ReleaseUnknown => &[(Executables, 33)],
+            Reason::EventLogReplay | Reason::EventLogDigest | Reason::IdentityRefused => {
+                &[(Executables, 99)]
+            }
+            Reason::BootChainRefused | Reason::MrConfigRefused => &[(Executables, 96)],
+            Reason::SecureBootOff
+            | Reason::ComposeShows
+            | Reason::KeyProviderRefused
+            | Reason::KeyProviderUnspecified => &[(Configuration, 96)],
+            Reason::InstanceRefused => &[(InstanceIdentity, 97)],
             Reason::GpuUnattested => &[(SourcedData, 96)],
             Reason::TrustVersion
             | Reason::ProverNone

@@ -4,12 +4,13 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
+    dstack,
     module::{Case, Clock, Judge},
     nitro,
-    policy::{Anchor, NitroRules, Rules, SnpRules, TdxRules},
+    policy::{Anchor, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    snp, tdx,
+    sgx, snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -264,6 +265,10 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
+    /// dstack: a trust domain with an event log that says what it runs.
+    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
+    /// Intel SGX: an enclave.
+    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
     /// AMD SEV-SNP: a guest by itself.
     snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
     /// AWS Nitro Enclaves.
