@@ -322,7 +322,7 @@ pub fn firmware(hashes: bool) -> Vec<u8> {
     const FOOTER: &str = "de82b596b21ff745baeaa366c55a082d";
     const HASH_TABLE: &str = "1f3755723b3a044b927b1da6efa8d454";
     const RESET_BLOCK: &str = "de71f7007e1acb4f890e68c77e2fb44e";
-    const METADATA: &str = "668588dc4a989847a75e5585a7bf67cc";
+    const METADATA: &str = "666588dc4a989847a75e5585a7bf67cc";
     let guid = |text: &str| hex::decode(text).unwrap_or_default();
     let size = 3 * PAGE;
     let mut image: Vec<u8> = (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect();

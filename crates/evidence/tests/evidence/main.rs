@@ -25,4 +25,3 @@ mod snp;
 mod speed;
 mod vendors;
 mod x509;
-mod zz_seeds;

@@ -1,4 +1,4 @@
-//! The example policies for SEV-SNP and Nitro, as they stand in `policies/`;
+//! The example policies for SEV-SNP and Nitro, as they stand in `docs/policies/`;
 //! and what no bytes may do: be accepted after a change, or make the judge
 //! panic.
 
@@ -74,7 +74,7 @@ proptest! {
 
 /// The example as it is, on the software kind.
 fn snp_example() -> snp::Case {
-    let text = include_str!("../../../../policies/snp-vm.toml");
+    let text = include_str!("../../../../docs/policies/snp-vm.toml");
     let mut policy = Policy::from_toml(text).unwrap();
     let mut case = snp::Case::sound();
     policy.platform.software_snp = Some(Software {
@@ -138,7 +138,7 @@ fn the_policy_for_a_vm_does_what_it_says() {
 /// rejects ten things that it should not.
 #[test]
 fn the_policy_for_an_enclave_does_what_it_says() {
-    let text = include_str!("../../../../policies/nitro-enclave.toml");
+    let text = include_str!("../../../../docs/policies/nitro-enclave.toml");
     let mut policy = Policy::from_toml(text).unwrap();
     policy.platform.software_nitro = Some(Software {
         anchor_pem: Anchor::from_pem(&Enclave::root_pem()).unwrap(),
