@@ -387,49 +387,7 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Three pages of firmware with all that it can say of itself.
-    fn firmware(hashes: bool) -> Vec<u8> {
-        let size = 3 * PAGE;
-        let mut image: Vec<u8> = (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect();
-        let mut sections = vec![
-            [0x80_0000_u32, 0x3000, 1],
-            [0x80_d000, 0x1000, 2],
-            [0x80_e000, 0x1000, 3],
-            [0x80_f000, 0x2000, 4],
-        ];
-        if hashes {
-            sections.push([0x81_1000, 0x1000, 0x10]);
-        }
-        let count = sections.len() as u32;
-        let mut metadata = b"ASEV".to_vec();
-        for number in [16 + 12 * count, 1, count]
-            .iter()
-            .chain(sections.iter().flatten())
-        {
-            metadata.extend(number.to_le_bytes());
-        }
-        image[PAGE..PAGE + metadata.len()].copy_from_slice(&metadata);
-        let entry = |guid: &[u8; 16], data: &[u8]| {
-            let len = (data.len() + 18) as u16;
-            [data, &len.to_le_bytes(), guid].concat()
-        };
-        let mut table = [
-            entry(
-                &HASH_TABLE,
-                &[0x81_1400_u32.to_le_bytes(), 0x400_u32.to_le_bytes()].concat(),
-            ),
-            entry(&RESET_BLOCK, &0x80_b004_u32.to_le_bytes()),
-            entry(&METADATA, &((size - PAGE) as u32).to_le_bytes()),
-        ]
-        .concat();
-        let len = (table.len() + 18) as u16;
-        table.extend(len.to_le_bytes());
-        table.extend(FOOTER);
-        let end = size - 32;
-        image[end - table.len()..end].copy_from_slice(&table);
-        image
-    }
+    use soundproof_testkit::snp::firmware;
 
     fn launch(firmware: &[u8]) -> Launch<'_> {
         Launch {

@@ -27,4 +27,5 @@ mod session;
 mod sgx;
 mod snp;
 mod speed;
+mod vendors;
 mod x509;
