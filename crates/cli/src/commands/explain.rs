@@ -153,7 +153,11 @@ fn text(explained: &Explained<'_>) -> String {
         show("what the session says", session, &mut lines);
     }
     if let Some(token) = explained.token {
-        show("what the token says; nobody checked its signature", token, &mut lines);
+        show(
+            "what the token says; nobody checked its signature",
+            token,
+            &mut lines,
+        );
     }
     if let Some(explained) = &explained.gpus {
         let gpus = serde_json::to_value(&explained.gpus).unwrap_or_default();
@@ -164,7 +168,10 @@ fn text(explained: &Explained<'_>) -> String {
     }
     if let Some(log) = &explained.log {
         let value = serde_json::to_value(log).unwrap_or_default();
-        lines.push("\nwhat it CLAIMS: without a quote of these registers anybody may have written it:".into());
+        lines.push(
+            "\nwhat it CLAIMS: without a quote of these registers anybody may have written it:"
+                .into(),
+        );
         flatten(&value, &mut lines);
     }
     let Some(verdict) = explained.verdict else {
