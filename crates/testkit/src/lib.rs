@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
 //! | [`ccel`] | CC event logs, true or not |
@@ -21,6 +22,7 @@ pub mod der;
 pub mod dstack;
 pub mod gpu;
 pub mod jwt;
+pub mod fakes;
 pub mod nitro;
 pub mod pki;
 pub mod secrets;
