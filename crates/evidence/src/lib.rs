@@ -7,6 +7,9 @@
 //! | [`session`] | from a session's transcript to the binding that its evidence must carry |
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
 //! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
+//! | [`ccel`] | a firmware's event log, beside a trust domain's quote |
+//! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
+//! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
 //! | [`azure`] | Azure's confidential VMs: TDX or SEV-SNP behind a paravisor and a virtual TPM |
 //! | [`gpu`] | NVIDIA GPUs beside a processor |
@@ -17,6 +20,7 @@
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
+//! | [`measure`] | what a deployment will measure, before there is one |
 //! | [`seen`] | what may never go back: the highest TCB evaluation seen |
 //!
 //! ```no_run
@@ -36,8 +40,11 @@
 mod appraise;
 pub mod azure;
 mod bytes;
+pub mod ccel;
 pub mod container;
+mod cursor;
 pub mod dcap;
+pub mod dstack;
 pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
@@ -55,6 +62,7 @@ mod refusal;
 mod results;
 pub mod seen;
 pub mod session;
+pub mod sgx;
 pub mod snp;
 pub mod tdx;
 pub mod tpm;
@@ -63,7 +71,7 @@ pub mod vector;
 pub mod verdict;
 pub mod x509;
 
-pub use appraise::{SOFTWARE_WARNING, appraise, explain, explain_under};
+pub use appraise::{SOFTWARE_WARNING, appraise, examine, explain, explain_under};
 pub use bytes::Hex;
 pub use policy::{Policy, PolicyError};
 pub use reason::Reason;

@@ -66,6 +66,25 @@ reasons! {
     MachineUnspecified = "machine_unspecified", "Name the machines in the policy, or write any_machine = true if you mean every machine on earth, whoever holds it.";
     TcbExcepted = "tcb_excepted", "The policy excepts it for a time; the operator must update the machine before that ends.";
     TcbGrace = "tcb_grace", "The operator must update the machine before the time of grace ends.";
+    // === Event logs ===
+    EventLogMissing = "event_log_missing", "The operator must send the event log, or the policy must ask for nothing that is in it.";
+    EventLogMalformed = "event_log_malformed", "The event log is damaged or of a form that is not understood; ask the operator.";
+    EventLogReplay = "event_log_replay", "The event log is not that of this quote; do not go on.";
+    EventLogDigest = "event_log_digest", "The event log says another thing than what was measured; do not go on.";
+    SecureBootOff = "secure_boot_off", "The operator must turn secure boot on, or the policy may do without.";
+    BootChainRefused = "boot_chain_refused", "It booted otherwise than the policy says; accept it only after checking why.";
+    // === dstack ===
+    IdentityRefused = "identity_refused", "The event log leaves a doubt about what runs; do not go on.";
+    ComposeMissing = "compose_missing", "The operator must send app-compose.json, or the policy may do without: require_compose = false.";
+    ComposeMismatch = "compose_mismatch", "The operator must send app-compose.json byte for byte as it was deployed.";
+    ComposeShows = "compose_shows", "The application shows it to everybody; the operator must turn that off.";
+    ComposeUnpinned = "compose_unpinned", "Name container images by digest in the compose file: its hash does not say what a tag stands for.";
+    KeyProviderUnspecified = "key_provider_unspecified", "Name in the policy who may give the guest its keys: key_providers.";
+    KeyProviderRefused = "key_provider_refused", "The policy accepts keys from others only.";
+    InstanceRefused = "instance_refused", "The policy accepts other instances only.";
+    MrConfigRefused = "mr_config_refused", "MRCONFIGID is not that of what runs; do not go on.";
+    // === Intel SGX ===
+    SgxQuoteVersion = "sgx_quote_version", "Ask for a quote of version 3, which is what Intel's quoting enclave makes of enclaves.";
     // === AMD SEV-SNP ===
     SignerMismatch = "signer_mismatch", "The operator must send the certificate of the key that signed the report: VCEK or VLEK.";
     ChipMismatch = "chip_mismatch", "The operator must send the certificate of this chip.";
@@ -87,6 +106,7 @@ reasons! {
     // === What runs on it ===
     ReleaseUnknown = "release_unknown", "Accept this release in the policy only after checking that it is what you mean to trust.";
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";
+    ReportDataMismatch = "report_data_mismatch", "The evidence was made for something else; do not go on.";
     BindingNotExpected = "binding_not_expected", "This explains the evidence; it accepts nothing.";
     // === GPUs ===
     GpuNotAccepted = "gpu_not_accepted", "The policy has no table for this GPU; add one only if you mean to trust it.";

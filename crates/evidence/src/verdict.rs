@@ -3,10 +3,12 @@
 
 use crate::{
     azure::AzureFacts,
+    dstack::DstackFacts,
     gpu::GpuFacts,
     nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
+    sgx::SgxFacts,
     snp::SnpFacts,
     tdx::TdxFacts,
     vector::{Claim, TrustVector},
@@ -109,6 +111,10 @@ pub enum Facts {
     Tdx(TdxFacts),
     /// An Azure VM's statement.
     Azure(AzureFacts),
+    /// A trust domain's quote with dstack's event log.
+    Dstack(DstackFacts),
+    /// An enclave's quote.
+    Sgx(SgxFacts),
     /// An SEV-SNP guest's report.
     Snp(SnpFacts),
     /// A Nitro enclave's document.
@@ -119,9 +125,23 @@ impl Facts {
     /// The lower TCB evaluation number of the collateral, where a platform has
     /// one and its evidence verified.
     pub fn tcb_evaluation(&self) -> Option<u32> {
+        let machine = match self {
+            Self::Tdx(facts) => facts.machine.as_ref(),
+            Self::Dstack(facts) => facts.quote.machine.as_ref(),
+            Self::Sgx(facts) => facts.machine.as_ref(),
+            Self::Azure(facts) => return facts.hardware.as_ref()?.tcb_evaluation(),
+            Self::Snp(_) | Self::Nitro(_) => None,
+        };
+        machine.map(|machine| machine.tcb_evaluation)
+    }
+
+    /// The 64 bytes that a quote or report carries for its caller.
+    pub fn report_data(&self) -> Option<[u8; 64]> {
         match self {
-            Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
-            Self::Azure(facts) => facts.hardware.as_ref()?.tcb_evaluation(),
+            Self::Tdx(facts) => Some(facts.report_data.0),
+            Self::Dstack(facts) => Some(facts.quote.report_data.0),
+            Self::Sgx(facts) => Some(facts.report_data.0),
+            Self::Azure(facts) => facts.hardware.as_ref()?.report_data(),
             Self::Snp(_) | Self::Nitro(_) => None,
         }
     }

@@ -41,6 +41,15 @@ const TABLES: &[(&str, &str)] = &[
          says of the VM, and the VM's virtual TPM.",
     ),
     (
+        "platform.dstack",
+        "dstack on Intel TDX: the guest's event log says which application runs.",
+    ),
+    ("platform.sgx", "Intel SGX, under the same root."),
+    (
+        "platform.tdx.event_log",
+        "What the firmware's event log must show. It adds to a release's registers.",
+    ),
+    (
         "platform.snp.min_tcb",
         "The least version of each part of the firmware; a product without a table is refused.",
     ),
@@ -300,6 +309,78 @@ const KEYS: &[(&str, &str)] = &[
     ("rtmr1", "Boot loader and kernel."),
     ("rtmr2", "Kernel's command line and initial file system."),
     ("rtmr3", "Application."),
+    (
+        "any_key_provider",
+        "true accepts whoever gives the guest its keys, and can so read its disk and be it.",
+    ),
+    (
+        "id",
+        "In hex; a KMS's root public key, a local provider's MRENCLAVE.",
+    ),
+    (
+        "instances",
+        "Instances that are accepted; without this line, all.",
+    ),
+    (
+        "require_compose",
+        "Whether app-compose.json must come with the evidence, so that what it shows to\n\
+         others can be judged.",
+    ),
+    (
+        "danger_public_logs",
+        "true accepts an application whose containers' logs everybody can read.",
+    ),
+    (
+        "danger_public_sysinfo",
+        "true accepts an application whose processes and load everybody can see.",
+    ),
+    (
+        "require_mr_config",
+        "Whether the host must have fixed the application before the start.",
+    ),
+    ("compose_hash", "SHA-256 of app-compose.json's raw bytes."),
+    (
+        "app_id",
+        "Application id; without this line, the first 20 bytes of the compose hash.",
+    ),
+    (
+        "os_image_hash",
+        "Hash of the OS image, compared where the KMS answered with one.",
+    ),
+    (
+        "development",
+        "The image is one on which its operator can log in.",
+    ),
+    (
+        "danger_development_image",
+        "true accepts an image on which its operator can log in.",
+    ),
+    ("required", "Whether there must be an event log."),
+    (
+        "require_secure_boot",
+        "Whether it must show secure boot on.",
+    ),
+    (
+        "pk",
+        "SHA-384 of the variable PK's value: whose keys decide what boots.",
+    ),
+    ("kek", "Likewise, KEK: who may change db and dbx."),
+    ("db", "Likewise, db: whose code may boot."),
+    ("dbx", "Likewise, dbx: what may not."),
+    (
+        "boot_chain",
+        "Digests of all code that was measured into RTMR1, in order.",
+    ),
+    (
+        "command_line",
+        "The kernel's command line, as its loader measured it.",
+    ),
+    ("mrenclave", "What the enclave was built from."),
+    ("mrsigner", "Who signed it."),
+    ("isv_prod_id", "Product id that its signer gave it."),
+    ("isv_svn", "Security version that its signer gave it."),
+    ("attributes", "Attributes and XFRM."),
+    ("misc_select", "What it tells the host when it faults."),
 ];
 
 impl Policy {

@@ -4,13 +4,13 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
-    azure,
+    azure, dstack,
     module::{Case, Clock, Judge},
     nitro,
-    policy::{Anchor, AzureRules, NitroRules, Rules, SnpRules, TdxRules},
+    policy::{Anchor, AzureRules, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    snp, tdx,
+    sgx, snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -271,6 +271,10 @@ platforms! {
     /// Azure's confidential VMs on AMD SEV-SNP.
     azure_snp / software_azure_snp, AzureSnp / SoftwareAzureSnp:
         azure::Azure<snp::Snp>, AzureRules<SnpRules>, azure::AzureRelease<snp::SnpMeasurements>;
+    /// dstack: a trust domain with an event log that says what it runs.
+    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
+    /// Intel SGX: an enclave.
+    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
     /// AMD SEV-SNP: a guest by itself.
     snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
     /// AWS Nitro Enclaves.

@@ -822,7 +822,7 @@ fn the_example_policy_does_what_it_says() {
     gpu.carry(gpu.pki.evidence(&[7; 32]));
     gpu.refused("gpu_nonce");
     let mut gpu = example(profile());
-    gpu.carry_report(|gpu| gpu.report.0[100] ^= 1);
+    gpu.carry_report(|gpu| gpu.report.0[110] ^= 1);
     gpu.refused("gpu_signature");
     let mut gpu = example(profile());
     gpu.case.policy.release[0].software.as_mut().unwrap().mrtd = Hex([9; 48]);
