@@ -119,12 +119,6 @@ pub enum Facts {
     Snp(SnpFacts),
     /// A Nitro enclave's document.
     Nitro(NitroFacts),
-    /// A trust domain's quote with dstack's event log.
-    Dstack(DstackFacts),
-    /// An enclave's quote.
-    Sgx(SgxFacts),
-    /// An Azure VM's statement.
-    Azure(AzureFacts),
 }
 
 impl Facts {
