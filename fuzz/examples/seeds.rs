@@ -44,6 +44,8 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    beside()?;
+    platforms()?;
     vendors()?;
     platforms()?;
     beside()?;

@@ -148,58 +148,6 @@ pub fn session(bytes: &[u8], policy: &Policy, now_ms: u64) -> Option<Verdict> {
     ))
 }
 
-/// A firmware's event log, and the boot that it shows.
-pub fn ccel(bytes: &[u8]) -> bool {
-    let Ok(log) = ccel::Log::parse(bytes) else {
-        return false;
-    };
-    log.replay();
-    let boot = ccel::Boot::read(&log);
-    // What is shown to have been on was measured, before the separator.
-    if boot.secure_boot == ccel::SecureBoot::On {
-        assert!(log.events.iter().any(ccel::Event::is_separator));
-    }
-    true
-}
-
-/// dstack's event log, and the identity that it shows.
-pub fn dstack_log(bytes: &[u8]) -> bool {
-    let Ok(log) = dstack::EventLog::parse(bytes) else {
-        return false;
-    };
-    log.replay();
-    if let Ok(identity) = dstack::Identity::read(&log) {
-        dstack::mr_config::compare(&[3; 48], &identity, Some(bytes));
-        // Nothing that comes after it changes it.
-        let mut more = log.clone();
-        more.events.extend(log.events);
-        let again = dstack::Identity::read(&more);
-        assert_eq!(
-            again.map(|again| again.app_id),
-            Ok(identity.app_id),
-            "an identity must end with system-ready"
-        );
-    }
-    true
-}
-
-/// An SGX quote alone.
-pub fn sgx_quote(bytes: &[u8]) -> bool {
-    sgx::Quote::parse(bytes).is_ok()
-}
-
-/// A guest agent's answer, a compose file, a list of certificates, published
-/// measurements: whichever it is.
-pub fn quote_json(bytes: &[u8]) -> bool {
-    let read = [
-        dstack::QuoteJson::parse(bytes).is_ok(),
-        dstack::Compose::parse(bytes).is_ok(),
-        dstack::ingress::Sha256Sums::parse(bytes).is_ok(),
-        crate::measure::dstack::published(bytes).is_ok(),
-    ];
-    read.contains(&true)
-}
-
 /// One GPU's report and chain, under NVIDIA's root.
 pub fn gpu_verify(report: &[u8], pem: &[u8], at_s: u64) -> bool {
     let Ok(report) = gpu::Report::parse(report) else {
@@ -263,4 +211,56 @@ pub fn azure_statement(bytes: &[u8]) -> bool {
         return false;
     };
     azure::quote(&statement, &attest, &runtime).is_ok()
+}
+
+/// A firmware's event log, and the boot that it shows.
+pub fn ccel(bytes: &[u8]) -> bool {
+    let Ok(log) = ccel::Log::parse(bytes) else {
+        return false;
+    };
+    log.replay();
+    let boot = ccel::Boot::read(&log);
+    // What is shown to have been on was measured, before the separator.
+    if boot.secure_boot == ccel::SecureBoot::On {
+        assert!(log.events.iter().any(ccel::Event::is_separator));
+    }
+    true
+}
+
+/// dstack's event log, and the identity that it shows.
+pub fn dstack_log(bytes: &[u8]) -> bool {
+    let Ok(log) = dstack::EventLog::parse(bytes) else {
+        return false;
+    };
+    log.replay();
+    if let Ok(identity) = dstack::Identity::read(&log) {
+        dstack::mr_config::compare(&[3; 48], &identity, Some(bytes));
+        // Nothing that comes after it changes it.
+        let mut more = log.clone();
+        more.events.extend(log.events);
+        let again = dstack::Identity::read(&more);
+        assert_eq!(
+            again.map(|again| again.app_id),
+            Ok(identity.app_id),
+            "an identity must end with system-ready"
+        );
+    }
+    true
+}
+
+/// An SGX quote alone.
+pub fn sgx_quote(bytes: &[u8]) -> bool {
+    sgx::Quote::parse(bytes).is_ok()
+}
+
+/// A guest agent's answer, a compose file, a list of certificates, published
+/// measurements: whichever it is.
+pub fn quote_json(bytes: &[u8]) -> bool {
+    let read = [
+        dstack::QuoteJson::parse(bytes).is_ok(),
+        dstack::Compose::parse(bytes).is_ok(),
+        dstack::ingress::Sha256Sums::parse(bytes).is_ok(),
+        crate::measure::dstack::published(bytes).is_ok(),
+    ];
+    read.contains(&true)
 }

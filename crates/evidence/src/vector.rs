@@ -164,15 +164,6 @@ impl TrustVector {
                 &[(RuntimeOpaque, 96)]
             }
             Reason::ReleaseUnknown => &[(Executables, 33)],
-            Reason::EventLogReplay | Reason::EventLogDigest | Reason::IdentityRefused => {
-                &[(Executables, 99)]
-            }
-            Reason::BootChainRefused | Reason::MrConfigRefused => &[(Executables, 96)],
-            Reason::SecureBootOff
-            | Reason::ComposeShows
-            | Reason::KeyProviderRefused
-            | Reason::KeyProviderUnspecified => &[(Configuration, 96)],
-            Reason::InstanceRefused => &[(InstanceIdentity, 97)],
             Reason::GpuSignature | Reason::GpuManifestSignature => &[(SourcedData, 99)],
             Reason::GpuUnattested
             | Reason::GpuNotAccepted
@@ -201,6 +192,15 @@ impl TrustVector {
             Reason::TpmRegisters => &[(Executables, 99)],
             Reason::AzureSecureBoot | Reason::AzureConfiguration => &[(Configuration, 96)],
             Reason::AzureConsole => &[(RuntimeOpaque, 96)],
+            Reason::EventLogReplay | Reason::EventLogDigest | Reason::IdentityRefused => {
+                &[(Executables, 99)]
+            }
+            Reason::BootChainRefused | Reason::MrConfigRefused => &[(Executables, 96)],
+            Reason::SecureBootOff
+            | Reason::ComposeShows
+            | Reason::KeyProviderRefused
+            | Reason::KeyProviderUnspecified => &[(Configuration, 96)],
+            Reason::InstanceRefused => &[(InstanceIdentity, 97)],
             Reason::TrustVersion
             | Reason::ProverNone
             | Reason::ProverUnknown

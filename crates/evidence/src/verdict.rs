@@ -110,16 +110,16 @@ fn shown(text: String) -> String {
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(TdxFacts),
-    /// An SEV-SNP guest's report.
-    Snp(SnpFacts),
-    /// A Nitro enclave's document.
-    Nitro(NitroFacts),
+    /// An Azure VM's statement.
+    Azure(AzureFacts),
     /// A trust domain's quote with dstack's event log.
     Dstack(DstackFacts),
     /// An enclave's quote.
     Sgx(SgxFacts),
-    /// An Azure VM's statement.
-    Azure(AzureFacts),
+    /// An SEV-SNP guest's report.
+    Snp(SnpFacts),
+    /// A Nitro enclave's document.
+    Nitro(NitroFacts),
 }
 
 impl Facts {
@@ -142,9 +142,8 @@ impl Facts {
             Self::Tdx(facts) => Some(facts.report_data.0),
             Self::Dstack(facts) => Some(facts.quote.report_data.0),
             Self::Sgx(facts) => Some(facts.report_data.0),
-            Self::Snp(facts) => Some(facts.report_data.0),
-            // The hardware's is the paravisor's, not the VM's.
-            Self::Nitro(_) | Self::Azure(_) => None,
+            Self::Azure(facts) => facts.hardware.as_ref()?.report_data(),
+            Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
 }

@@ -9,6 +9,11 @@
 //! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
 //! | [`azure`] | Azure's runtime data and virtual TPM |
 //! | [`jwt`] | tokens and key sets |
+//! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
+//! | [`azure`] | Azure's runtime data and virtual TPM |
+//! | [`jwt`] | tokens and key sets |
+//! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
+//! | [`ccel`] | CC event logs, true or not |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |

@@ -14,27 +14,6 @@ const TABLES: &[(&str, &str)] = &[
         "Intel TDX, under Intel's root, which is compiled in.",
     ),
     (
-        "platform.snp.min_tcb",
-        "The least version of each part of the firmware; a product without a table is refused.",
-    ),
-    (
-        "platform.snp",
-        "AMD SEV-SNP, under AMD's root keys, which are compiled in.",
-    ),
-    (
-        "platform.nitro",
-        "AWS Nitro Enclaves, under AWS's root, which is compiled in.",
-    ),
-    (
-        "platform.dstack",
-        "dstack on Intel TDX: the guest's event log says which application runs.",
-    ),
-    ("platform.sgx", "Intel SGX, under the same root."),
-    (
-        "platform.tdx.event_log",
-        "What the firmware's event log must show. It adds to a release's registers.",
-    ),
-    (
         "gpu",
         "NVIDIA GPUs beside the platform, under NVIDIA's roots, which are compiled in.\n\
          Without this table no GPU is accepted.",
@@ -60,6 +39,27 @@ const TABLES: &[(&str, &str)] = &[
         "platform.azure-snp",
         "Azure's confidential VMs on AMD SEV-SNP: the paravisor under AMD's root, what it\n\
          says of the VM, and the VM's virtual TPM.",
+    ),
+    (
+        "platform.dstack",
+        "dstack on Intel TDX: the guest's event log says which application runs.",
+    ),
+    ("platform.sgx", "Intel SGX, under the same root."),
+    (
+        "platform.tdx.event_log",
+        "What the firmware's event log must show. It adds to a release's registers.",
+    ),
+    (
+        "platform.snp.min_tcb",
+        "The least version of each part of the firmware; a product without a table is refused.",
+    ),
+    (
+        "platform.snp",
+        "AMD SEV-SNP, under AMD's root keys, which are compiled in.",
+    ),
+    (
+        "platform.nitro",
+        "AWS Nitro Enclaves, under AWS's root, which is compiled in.",
     ),
     ("freshness", "Time."),
     (

@@ -265,19 +265,19 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
-    /// AMD SEV-SNP: a guest by itself.
-    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
-    /// AWS Nitro Enclaves.
-    nitro / software_nitro, Nitro / SoftwareNitro:
-        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
-    /// dstack: a trust domain with an event log that says what it runs.
-    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
-    /// Intel SGX: an enclave.
-    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
     /// Azure's confidential VMs on Intel TDX.
     azure_tdx / software_azure_tdx, AzureTdx / SoftwareAzureTdx:
         azure::Azure<tdx::Tdx>, AzureRules<TdxRules>, azure::AzureRelease<tdx::Measurements>;
     /// Azure's confidential VMs on AMD SEV-SNP.
     azure_snp / software_azure_snp, AzureSnp / SoftwareAzureSnp:
         azure::Azure<snp::Snp>, AzureRules<SnpRules>, azure::AzureRelease<snp::SnpMeasurements>;
+    /// dstack: a trust domain with an event log that says what it runs.
+    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
+    /// Intel SGX: an enclave.
+    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
+    /// AMD SEV-SNP: a guest by itself.
+    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
+    /// AWS Nitro Enclaves.
+    nitro / software_nitro, Nitro / SoftwareNitro:
+        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
 }

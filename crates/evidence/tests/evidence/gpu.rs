@@ -3,7 +3,7 @@
 use crate::common::{Case, codes};
 use soundproof_attester::Attester as _;
 use soundproof_evidence::{
-    Hex, Verdict,
+    Hex, Policy, Verdict,
     gpu::{GpuEndorsements, Mode, device::Architecture},
     jwt::Keys,
     policy::{
@@ -750,4 +750,85 @@ fn what_does_not_decode_is_refused() {
         codes(&verdict).contains(&"endorsements_malformed"),
         "{verdict}"
     );
+}
+
+/// The example as it is, on the software kinds.
+fn example(profile: Profile) -> Gpu {
+    let text = include_str!("../../../../docs/policies/h200-vm.toml");
+    let mut policy = Policy::from_toml(text).unwrap();
+    let mut gpu = Gpu::of(profile);
+    let anchor_pem = Anchor::from_pem(&gpu.pki.anchor_pem()).unwrap();
+    let rules = policy.gpu.take().unwrap();
+    policy.software_gpu = Some(Software { anchor_pem, rules });
+    let rules = policy.platform.tdx.take().unwrap();
+    let Software { anchor_pem, .. } = gpu.case.policy.platform.software.take().unwrap();
+    policy.platform.software = Some(Software { anchor_pem, rules });
+    // The software platform's measurements are of its own making.
+    assert!(policy.release[0].tdx.take().is_some());
+    policy.release[0].software = Some(*gpu.case.pki.platform.measurements());
+    gpu.case.policy = policy;
+    gpu
+}
+
+/// Accepts what it should, and rejects twelve things that it should not.
+#[test]
+fn the_example_policy_does_what_it_says() {
+    let profile = Profile::default;
+    example(profile()).accepted();
+    let refused = |profile: Profile, code: &str| example(profile).refused(code);
+    refused(
+        Profile {
+            serial: "48B02D9249000002".into(),
+            ..profile()
+        },
+        "machine_refused",
+    );
+    refused(Profile::blackwell(), "gpu_architecture");
+    refused(
+        Profile {
+            feature: Some(2),
+            ..profile()
+        },
+        "gpu_mode",
+    );
+    refused(
+        Profile {
+            driver: "550.90.07".into(),
+            ..profile()
+        },
+        "gpu_version",
+    );
+    refused(
+        Profile {
+            vbios: [0, 0x5e, 0, 0x96, 1, 0, 0, 0],
+            ..profile()
+        },
+        "gpu_version",
+    );
+    refused(
+        Profile {
+            fwid: None,
+            ..profile()
+        },
+        "gpu_firmware",
+    );
+    let mut gpu = example(profile());
+    gpu.endorsements.revocation.clear();
+    gpu.refused("gpu_revocation_unknown");
+    let mut gpu = example(profile());
+    gpu.endorsements.manifests.clear();
+    gpu.refused("gpu_manifest_missing");
+    let mut gpu = example(profile());
+    gpu.carry(gpu.pki.evidence(&[7; 32]));
+    gpu.refused("gpu_nonce");
+    let mut gpu = example(profile());
+    gpu.carry_report(|gpu| gpu.report.0[110] ^= 1);
+    gpu.refused("gpu_signature");
+    let mut gpu = example(profile());
+    gpu.case.policy.release[0].software.as_mut().unwrap().mrtd = Hex([9; 48]);
+    gpu.refused("release_unknown");
+    let mut gpu = example(profile());
+    gpu.case.binding = Binding::new(Platform::Software, Role::Keeper, ROOT, None, None);
+    gpu.case.evidence = gpu.case.pki.platform.evidence(&gpu.case.binding).unwrap();
+    gpu.refused("gpu_unattested");
 }

@@ -4,6 +4,7 @@
 
 mod appraisal;
 mod azure;
+mod azure_vm;
 mod bodies;
 mod captured;
 mod captured_gpu;

@@ -2,7 +2,7 @@
 //! writes, and that dstack-ingress and sp1-tee-private-proving publish. Uses
 //! no network.
 
-use super::{MAX_DOCUMENT, parse_time};
+use super::MAX_DOCUMENT;
 use crate::{connect::PolicyFile, failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::{
@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
 fn at(text: &str) -> Result<u64, Failure> {
     match text {
         "now" => Ok(now_ms()),
-        text => parse_time(text),
+        text => crate::time::parse(text),
     }
 }
 
