@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
 //! | [`azure`] | Azure's runtime data and virtual TPM |
@@ -19,6 +20,7 @@ pub mod azure;
 pub mod ccel;
 pub mod der;
 pub mod dstack;
+pub mod fakes;
 pub mod gpu;
 pub mod jwt;
 pub mod nitro;
