@@ -486,6 +486,7 @@ fn vendors() -> io::Result<()> {
             .collect();
         put("x509", &format!("{name}.pem"), chain.as_bytes())?;
     }
+    put("measured", "firmware", &soundproof_testkit::snp::firmware(true))?;
     let enclave = Enclave::new(NOW_MS);
     put("nitro_document", "one", &enclave.document(Some(&[7; 64])))?;
     let tagged = Enclave {

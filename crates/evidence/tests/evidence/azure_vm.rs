@@ -253,7 +253,7 @@ fn what_was_observed_begins_a_policy() {
 
 /// The example as it is, on the software kind.
 fn example(vm: Vm) -> Azure {
-    let text = include_str!("../../../../policies/azure-vm.toml");
+    let text = include_str!("../../../../docs/policies/azure-vm.toml");
     let mut policy = Policy::from_toml(text).unwrap();
     let mut azure = Azure::of(vm);
     policy.platform.software_azure_snp = Some(Software {

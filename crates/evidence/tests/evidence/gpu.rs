@@ -754,7 +754,7 @@ fn what_does_not_decode_is_refused() {
 
 /// The example as it is, on the software kinds.
 fn example(profile: Profile) -> Gpu {
-    let text = include_str!("../../../../policies/h200-vm.toml");
+    let text = include_str!("../../../../docs/policies/h200-vm.toml");
     let mut policy = Policy::from_toml(text).unwrap();
     let mut gpu = Gpu::of(profile);
     let anchor_pem = Anchor::from_pem(&gpu.pki.anchor_pem()).unwrap();

@@ -28,4 +28,5 @@ mod session;
 mod sgx;
 mod snp;
 mod speed;
+mod vendors;
 mod x509;
