@@ -5,9 +5,11 @@
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
+//! | [`fakes`] | stand-ins for services outside: collateral |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
 #![forbid(unsafe_code)]
 
+pub mod fakes;
 pub mod pki;
 pub mod secrets;
 pub mod server;
