@@ -93,6 +93,9 @@ impl Connect {
     /// A client of another server, with these options.
     pub(crate) fn client_of(&self, url: &str, policy: Policy) -> Result<Client, Failure> {
         let mut builder = Client::builder(url, policy);
+        if let Some(folder) = files::state_folder() {
+            builder = builder.seen_file(folder.join("seen.json"));
+        }
         if let Some(path) = &self.api_key_file {
             let key = String::from_utf8(files::read(path, 4096)?).map_err(|_| {
                 Failure::usage(

@@ -77,12 +77,21 @@ pub(crate) fn folder(path: &Path) -> Result<(), Failure> {
 /// The user's folder for this command's settings (XDG Base Directory
 /// Specification).
 pub(crate) fn config_folder() -> Option<PathBuf> {
-    let set = |name| {
+    user_folder("XDG_CONFIG_HOME", ".config")
+}
+
+/// The user's folder for what this command keeps (the same).
+pub(crate) fn state_folder() -> Option<PathBuf> {
+    user_folder("XDG_STATE_HOME", ".local/state")
+}
+
+fn user_folder(variable: &str, under_home: &str) -> Option<PathBuf> {
+    let set = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    set("XDG_CONFIG_HOME")
-        .or_else(|| Some(set("HOME")?.join(".config")))
+    set(variable)
+        .or_else(|| Some(set("HOME")?.join(under_home)))
         .map(|path| path.join("soundproof"))
 }

@@ -4,6 +4,7 @@ use crate::{
     AcceptedSession, Error, Retry,
     endpoint::Endpoint,
     event::{Event, Observer},
+    seen::SeenStore,
     session::{Answer, Asked, Grounds, Judge, answer, judge, now_ms},
     transport::{Settings, Transport},
 };
@@ -24,6 +25,7 @@ use soundproof_protocol::{
 };
 use std::{
     collections::HashSet,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -85,6 +87,7 @@ pub struct ClientBuilder {
     retry: Retry,
     suites: Vec<Suite>,
     resubmissions: u32,
+    seen_file: Option<PathBuf>,
     danger_plain_http: bool,
     danger_unappraised: bool,
 }
@@ -108,6 +111,7 @@ impl Client {
             retry: Retry::default(),
             suites: Suite::ALL.to_vec(),
             resubmissions: 2,
+            seen_file: None,
             danger_plain_http: false,
             danger_unappraised: false,
         }
@@ -336,6 +340,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Where to keep the highest TCB evaluation that was accepted, so that
+    /// older collateral is refused after a restart too; JSON, made when there
+    /// is something to keep. Without it this client's memory is all.
+    pub fn seen_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.seen_file = Some(path.into());
+        self
+    }
+
     /// Lets plain HTTP go to other machines. The witness stays sealed, but
     /// whoever listens sees API keys and access secrets, and may cancel,
     /// delete and watch jobs.
@@ -371,7 +383,7 @@ impl ClientBuilder {
         let judge = if self.danger_unappraised {
             Judge::DangerUnappraised
         } else {
-            Judge::Policy(Box::new(self.policy))
+            Judge::Policy(Box::new(self.policy), SeenStore::new(self.seen_file))
         };
         let transport = Mutex::new(Arc::new(Transport::new(&settings, None)?));
         Ok(Client(Arc::new(Inner {

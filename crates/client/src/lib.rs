@@ -46,6 +46,7 @@ mod program;
 mod prove;
 mod retry;
 mod sealing;
+mod seen;
 mod session;
 mod sse;
 mod submitted;

@@ -3,7 +3,7 @@
 //! does not compile (invariant 1); what lets go of that has `danger` in its
 //! name.
 
-use crate::{Error, transport::Transport};
+use crate::{Error, seen::SeenStore, transport::Transport};
 use soundproof_evidence::{Accepted, Policy, Verdict, appraise, explain, verify_session};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
@@ -61,8 +61,8 @@ impl Grounds {
 
 /// How a client comes to its grounds.
 pub(crate) enum Judge {
-    /// By a policy.
-    Policy(Box<Policy>),
+    /// By a policy, raised to what was seen before.
+    Policy(Box<Policy>, SeenStore),
     /// Not at all.
     DangerUnappraised,
 }
@@ -71,7 +71,8 @@ impl Judge {
     /// Judges a session whose path and binding were checked.
     ///
     /// # Errors
-    /// [`Error::Rejected`].
+    /// [`Error::Rejected`]; [`Error::File`], if what was seen before cannot be
+    /// read or kept.
     pub(crate) fn judge(
         &self,
         session: &SessionEvidence,
@@ -81,11 +82,14 @@ impl Judge {
     ) -> Result<Grounds, Error> {
         let (evidence, endorsements) = (&session.evidence, &session.endorsements);
         match self {
-            Self::Policy(policy) => {
-                appraise(evidence, endorsements, binding, trust, policy, now_ms)
+            Self::Policy(policy, seen) => {
+                let mut policy = policy.clone();
+                policy.raise(&seen.load()?);
+                let accepted = appraise(evidence, endorsements, binding, trust, &policy, now_ms)
                     .accept()
-                    .map(|accepted| Grounds::Accepted(Box::new(accepted)))
-                    .map_err(|verdict| Error::Rejected(Box::new(verdict)))
+                    .map_err(|verdict| Error::Rejected(Box::new(verdict)))?;
+                seen.note(&accepted)?;
+                Ok(Grounds::Accepted(Box::new(accepted)))
             }
             Self::DangerUnappraised => {
                 let verdict = explain(evidence, endorsements, now_ms);

@@ -6,7 +6,7 @@ use crate::{
     event::{Event, Observer, phase},
     follow::follow,
     jobs::JobAccess,
-    program::VERIFYING_KEY,
+    program::{SP1, VERIFYING_KEY},
     retry::mends,
     session::now_ms,
     verifier::{ProofCheck, Verifier},
@@ -22,7 +22,7 @@ use soundproof_protocol::{
     digest::Digest,
     error::Code,
     id::JobId,
-    outcome::PhaseTime,
+    outcome::{MAX_OUTCOME, PhaseTime},
     receipt::{Bundle, Receipt},
     ticket::Ticket,
     trust::TrustConfiguration,
@@ -30,9 +30,9 @@ use soundproof_protocol::{
 use std::{sync::Arc, time::Duration, time::Instant};
 use zeroize::Zeroizing;
 
-/// Bytes of a sealed outcome that this client reads: far beyond any proof of
-/// the systems that it can verify.
-const MAX_OUTCOME: usize = 64 * 1024 * 1024;
+/// Bytes of a sealed outcome that this client reads, for systems whose proofs
+/// are short.
+const MAX_SHORT_OUTCOME: usize = 64 * 1024 * 1024;
 /// Seconds that the server is asked to hold a call until there is an outcome.
 const WAIT_S: u64 = 25;
 
@@ -318,7 +318,12 @@ impl Submitted {
             .request(Method::GET, &path, Some(&self.ticket.access_secret))?
             .timeout(Duration::from_secs(WAIT_S + 60));
         let response = transport.send(CALL, request).await?;
-        transport.body(CALL, response, MAX_OUTCOME).await
+        let most = match self.description.system.as_str() {
+            // A core proof grows with the program's run.
+            SP1 => MAX_OUTCOME,
+            _ => MAX_SHORT_OUTCOME,
+        };
+        transport.body(CALL, response, most).await
     }
 
     /// The host's word for an end without an outcome.

@@ -33,6 +33,8 @@ pub(crate) struct ProverOptions {
     pub(crate) memory_bytes: Option<u64>,
     /// Bytes of one input at most.
     pub(crate) max_input_bytes: Option<u64>,
+    /// Bytes of one proof at most.
+    pub(crate) max_output_bytes: Option<u64>,
     /// Bytes of a process's private folders, among its memory.
     pub(crate) folder_bytes: Option<u64>,
     /// Seconds that one job may take.
@@ -163,6 +165,7 @@ impl ProverOptions {
         stage.spare = self.spare.unwrap_or(stage.spare);
         config.memory_bytes = self.memory_bytes.unwrap_or(config.memory_bytes);
         config.max_input_bytes = self.max_input_bytes.unwrap_or(config.max_input_bytes);
+        config.max_output_bytes = self.max_output_bytes.unwrap_or(config.max_output_bytes);
         config.first_user = self.first_user.or(config.first_user);
         config
     }

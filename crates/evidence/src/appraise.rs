@@ -1,21 +1,38 @@
 //! The one judge (invariant 7): appraisal is a pure function of evidence,
 //! expected binding, endorsements, trust configuration, policy and time.
+//!
+//! To add a platform:
+//!
+//! 1. Write its module, a type in it that implements [`Judge`], and its rules
+//!    in `policy/<platform>.rs` (serde, `deny_unknown_fields`, strict
+//!    defaults).
+//! 2. Add one line to the table in `policy/platforms.rs`: it makes the
+//!    policy's tables, the releases' tuples and the dispatch, for the hardware
+//!    platform and its software kind.
+//! 3. Explain its keys in `policy/commented.rs`, and add a variant to [`Facts`](crate::verdict::Facts), a section to
+//!    `reason.rs`, and the vendor's root to `policy/anchor.rs`, so that it can
+//!    never stand in a policy as a software kind's anchor.
+//!
+//! GPU evidence is judged beside the platform's own, in [`gpu`].
 
 use crate::{
-    bytes::Hex,
-    policy::{Anchor, Policy},
-    quote::Quote,
+    module::{Case, Clock, Judge},
+    policy::{Anchor, Policy, Release},
     reason::Reason,
-    software,
-    tdx::{self, Collateral, Verified},
+    refusal::Root,
     trust,
-    verdict::{Compared, Facts, Verdict},
+    vector::Claim,
+    verdict::{Compared, Verdict},
 };
 use soundproof_protocol::{
-    attestation::{Endorsements, Evidence, MAX_EVIDENCE, Platform},
+    attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE},
     binding::Binding,
     trust::TrustConfiguration,
 };
+
+/// The first line of every verdict on a software platform.
+pub const SOFTWARE_WARNING: &str =
+    "NO HARDWARE PROTECTS ANYTHING: this is a software platform, for development only.";
 
 /// Judges evidence for a session whose evidence must carry `expected`
 /// ([`verify_session`](crate::verify_session) computes it). `now_ms` is the
@@ -29,20 +46,17 @@ pub fn appraise(
     now_ms: u64,
 ) -> Verdict {
     let mut verdict = Verdict::new(evidence.platform, now_ms);
-    let quote = judge(&mut verdict, evidence, endorsements, policy, now_ms);
-    if let Some(quote) = &quote {
-        release(&mut verdict, quote, policy);
-        verdict.check(
-            "binding",
-            quote.report_data() == expected.as_bytes(),
-            Reason::BindingMismatch,
-            hex::encode(expected.as_bytes()),
-            hex::encode(quote.report_data()),
-        );
-    }
-    trust::check(&mut verdict, trust, &policy.trust);
-    // Every check was made, or one of those that failed kept it from being.
-    if quote.is_some() && verdict.failures().next().is_none() {
+    let case = Case {
+        evidence,
+        endorsements,
+        expected: Some(expected),
+        clock: Clock::of(Some(policy), now_ms),
+    };
+    let bound = judge(&mut verdict, &case, &Basis::Policy(policy));
+    trust::check(&mut verdict, trust, policy, evidence);
+    // Every check was made, or one of those that failed kept it from being;
+    // and some module said that its chain holds.
+    if bound && verdict.verified && verdict.failures().next().is_none() {
         verdict.acceptable = true;
         verdict.compared = Some(Box::new(Compared {
             binding: *expected,
@@ -56,357 +70,205 @@ pub fn appraise(
 /// Explains evidence by itself: what it is, whether it verifies, and what it
 /// says. With no expected binding nothing can be accepted (invariant 7).
 ///
-/// The software platform's evidence verifies under an anchor that only a
-/// policy names; see [`explain_under`].
+/// A software platform's evidence verifies under an anchor that somebody
+/// names; see [`explain_under`].
 pub fn explain(evidence: &Evidence, endorsements: &Endorsements, now_ms: u64) -> Verdict {
     explain_under(evidence, endorsements, None, now_ms)
 }
 
-/// [`explain`], with an anchor for the software platform.
+/// [`explain`], with an anchor for a software platform.
 pub fn explain_under(
     evidence: &Evidence,
     endorsements: &Endorsements,
     software_anchor: Option<Anchor>,
     now_ms: u64,
 ) -> Verdict {
-    let mut policy = Policy::default();
-    policy.platform.tdx = Some(crate::policy::TdxPlatform {});
-    policy.platform.software =
-        software_anchor.map(|anchor_pem| crate::policy::SoftwarePlatform { anchor_pem });
     let mut verdict = Verdict::new(evidence.platform, now_ms);
-    let quote = judge(&mut verdict, evidence, endorsements, &policy, now_ms);
-    if let Some(quote) = quote {
+    let case = Case {
+        evidence,
+        endorsements,
+        expected: None,
+        clock: Clock::of(None, now_ms),
+    };
+    judge(&mut verdict, &case, &Basis::Anchor(software_anchor));
+    verdict
+}
+
+/// What evidence is judged by.
+pub(crate) enum Basis<'a> {
+    Policy(&'a Policy),
+    /// Nothing: it is explained, a software platform's under this anchor.
+    Anchor(Option<Anchor>),
+}
+
+/// A policy's table for a platform, and the root that it stands under.
+pub(crate) struct Table<'a, R> {
+    pub(crate) root: Root<'a>,
+    pub(crate) rules: &'a R,
+}
+
+/// Everything but the trust configuration. Whether the evidence carries the
+/// expected binding; evidence that does not verify leaves a failed check
+/// behind.
+fn judge(verdict: &mut Verdict, case: &Case<'_>, basis: &Basis<'_>) -> bool {
+    let (evidence, endorsements) = (case.evidence, case.endorsements);
+    for (name, code, len, max) in [
+        (
+            "evidence_size",
+            Reason::EvidenceTooLong,
+            evidence.carried_len(),
+            MAX_EVIDENCE,
+        ),
+        (
+            "endorsements_size",
+            Reason::EndorsementsMalformed,
+            endorsements.carried_len(),
+            MAX_ENDORSEMENTS,
+        ),
+    ] {
+        if len > max {
+            verdict.fail(
+                name,
+                code,
+                format!("at most {max} bytes"),
+                format!("{len} bytes"),
+            );
+            return false;
+        }
+    }
+    let bound = crate::policy::platforms::dispatch(verdict, case, basis);
+    gpu(verdict, case);
+    if evidence.runtime.is_some() {
+        unjudged(verdict, "no runtime quote", "a runtime quote");
+    }
+    if endorsements.platform != evidence.platform {
+        verdict.fail(
+            "endorsements",
+            Reason::EndorsementsPlatform,
+            evidence.platform.name(),
+            endorsements.platform.name(),
+        );
+    }
+    bound
+}
+
+/// GPU evidence. This version cannot judge any, so it is refused.
+fn gpu(verdict: &mut Verdict, case: &Case<'_>) {
+    if case.evidence.gpu.is_some() {
+        unjudged(verdict, "no GPU evidence", "GPU evidence");
+    }
+}
+
+fn unjudged(verdict: &mut Verdict, expected: &'static str, what: &'static str) {
+    verdict.fail("evidence_parts", Reason::EvidenceUnjudged, expected, what);
+}
+
+/// Judges by one platform's module. `table` is none where the policy has no
+/// table for the platform, and `software` says which kind it is.
+pub(crate) fn judge_by<J: Judge>(
+    verdict: &mut Verdict,
+    case: &Case<'_>,
+    basis: &Basis<'_>,
+    software: bool,
+    table: Option<Table<'_, J::Rules>>,
+    tuple: impl Fn(&Release) -> Option<&J::Release>,
+) -> bool {
+    let strictest = J::Rules::default();
+    let named = table.is_some();
+    let Table { root, rules } = table.unwrap_or(Table {
+        root: match basis {
+            Basis::Anchor(Some(anchor)) if software => Root::Software(anchor.der()),
+            _ if software => Root::Unnamed,
+            _ => Root::Vendor,
+        },
+        rules: &strictest,
+    });
+    platform(verdict, basis, software, named, J::NAME);
+    if case.evidence.event_log.is_some() && !J::EVENT_LOG {
+        unjudged(verdict, "no event log", "an event log");
+    }
+    let Some(examined) = J::examine(verdict, case, root) else {
+        return false;
+    };
+    if let Basis::Policy(policy) = basis {
+        if verdict.verified {
+            examined.apply(verdict, case, rules);
+        }
+        release(verdict, &examined, policy, tuple);
+    }
+    binding(verdict, case, &examined)
+}
+
+fn binding<J: Judge>(verdict: &mut Verdict, case: &Case<'_>, examined: &J) -> bool {
+    let carried = examined.carried();
+    let found = hex::encode(carried);
+    let Some(binding) = case.expected else {
         verdict.warn(
             "binding",
             Reason::BindingNotExpected,
             "nothing: explained only",
-            hex::encode(quote.report_data()),
+            found,
         );
-    }
-    verdict
-}
-
-/// Everything that does not depend on the session. The quote, if it can be
-/// read, whether or not it verifies; a quote that does not verify leaves a
-/// failed check behind.
-fn judge(
-    verdict: &mut Verdict,
-    evidence: &Evidence,
-    endorsements: &Endorsements,
-    policy: &Policy,
-    now_ms: u64,
-) -> Option<Quote> {
-    platform(verdict, evidence.platform, policy);
-    let quote = read_quote(verdict, evidence)?;
-    verdict.facts = Some(Box::new(claimed(&quote)));
+        return false;
+    };
+    let expected = J::expected(binding);
     verdict.check(
-        "debug",
-        !quote.is_debug(),
-        Reason::DebugEnabled,
-        "not debuggable",
-        if quote.is_debug() {
-            "debuggable"
-        } else {
-            "not debuggable"
-        },
+        "binding",
+        carried == expected,
+        Reason::BindingMismatch,
+        hex::encode(expected),
+        found,
     );
-    if let Some(collateral) =
-        read_collateral(verdict, evidence.platform, endorsements, policy, now_ms)
-        && let Some(verified) = verify(verdict, evidence, &collateral, policy, now_ms)
-    {
-        state(verdict, &verified, policy);
-    }
-    Some(quote)
+    carried == expected
 }
 
-fn platform(verdict: &mut Verdict, platform: Platform, policy: &Policy) {
-    let accepted = policy.accepts_platform(platform);
-    let expected = format!("[platform.{}] in the policy", platform.name());
-    match platform {
-        Platform::Software if accepted => verdict.warn(
+fn platform(
+    verdict: &mut Verdict,
+    basis: &Basis<'_>,
+    software: bool,
+    named: bool,
+    name: &'static str,
+) {
+    let expected = match basis {
+        Basis::Policy(_) => format!("[platform.{}] in the policy", verdict.platform.name()),
+        Basis::Anchor(_) => "nothing: explained only".to_owned(),
+    };
+    if !named && matches!(basis, Basis::Policy(_)) {
+        let found = verdict.platform.name();
+        verdict.fail("platform", Reason::PlatformNotAccepted, expected, found);
+    } else if software {
+        verdict.vector.note(Claim::RuntimeOpaque, 96);
+        verdict.warn(
             "platform",
             Reason::SoftwarePlatform,
             expected,
-            software::WARNING,
-        ),
-        Platform::Tdx if accepted => verdict.pass("platform", expected, "Intel TDX"),
-        _ => verdict.fail(
-            "platform",
-            Reason::PlatformNotAccepted,
-            expected,
-            platform.name(),
-        ),
-    }
-}
-
-fn read_quote(verdict: &mut Verdict, evidence: &Evidence) -> Option<Quote> {
-    let bytes = &evidence.statement.0;
-    if bytes.len() > MAX_EVIDENCE {
-        verdict.fail(
-            "quote_format",
-            Reason::EvidenceTooLong,
-            format!("at most {MAX_EVIDENCE} bytes"),
-            format!("{} bytes", bytes.len()),
+            SOFTWARE_WARNING,
         );
-        return None;
-    }
-    let extra = [
-        ("an event log", evidence.event_log.is_some()),
-        ("GPU evidence", evidence.gpu.is_some()),
-        ("a runtime quote", evidence.runtime.is_some()),
-    ];
-    for (what, _) in extra.into_iter().filter(|(_, there)| *there) {
-        verdict.fail(
-            "evidence_parts",
-            Reason::EvidenceUnjudged,
-            "a quote alone",
-            what,
-        );
-    }
-    match Quote::parse(bytes) {
-        Ok(quote) => {
-            let version = quote.version();
-            verdict.pass(
-                "quote_format",
-                "TDX quote, version 4 or 5",
-                format!("version {version}"),
-            );
-            Some(quote)
-        }
-        Err(error) => {
-            verdict.fail(
-                "quote_format",
-                Reason::EvidenceMalformed,
-                "TDX quote, version 4 or 5",
-                error.to_string(),
-            );
-            None
-        }
-    }
-}
-
-fn claimed(quote: &Quote) -> Facts {
-    Facts {
-        quote_version: quote.version(),
-        measurements: quote.measurements(),
-        tee_tcb_svn: Hex(*quote.tee_tcb_svn()),
-        report_data: Hex(*quote.report_data()),
-        fmspc: None,
-        ppid: None,
-        tcb_status: None,
-        advisories: Vec::new(),
-        tcb_evaluation: None,
-        collateral_until_ms: None,
-    }
-}
-
-fn read_collateral(
-    verdict: &mut Verdict,
-    platform: Platform,
-    endorsements: &Endorsements,
-    policy: &Policy,
-    now_ms: u64,
-) -> Option<Collateral> {
-    if endorsements.platform != platform {
-        verdict.fail(
-            "collateral",
-            Reason::EndorsementsPlatform,
-            platform.name(),
-            endorsements.platform.name(),
-        );
-        return None;
-    }
-    let collateral = match Collateral::read(endorsements) {
-        Ok(collateral) => collateral,
-        Err(refusal) => {
-            verdict.fail(
-                "collateral",
-                refusal.reason,
-                "DCAP collateral in JSON",
-                refusal.detail,
-            );
-            return None;
-        }
-    };
-    let now_s = now_ms / 1000;
-    let window = format!(
-        "from {} until {}",
-        tdx::date(collateral.from_s),
-        tdx::date(collateral.until_s)
-    );
-    let now = format!("now {}", tdx::date(now_s));
-    if now_s < collateral.from_s {
-        verdict.fail("collateral", Reason::CollateralNotYetValid, window, now);
-    } else if now_s > collateral.until_s {
-        verdict.fail("collateral", Reason::CollateralExpired, window, now);
     } else {
-        verdict.pass("collateral", window, now);
-    }
-    let age = now_s.saturating_sub(collateral.oldest_s);
-    let max = policy.freshness.max_collateral_age_s;
-    verdict.check(
-        "collateral_age",
-        age <= max,
-        Reason::CollateralTooOld,
-        format!("at most {max} s"),
-        format!("{age} s"),
-    );
-    Some(collateral)
-}
-
-/// The chain from the anchor to the quote's last byte.
-fn verify(
-    verdict: &mut Verdict,
-    evidence: &Evidence,
-    collateral: &Collateral,
-    policy: &Policy,
-    now_ms: u64,
-) -> Option<Verified> {
-    let quote = &evidence.statement.0;
-    let (anchor, result) = match evidence.platform {
-        Platform::Tdx => (
-            "Intel's root",
-            tdx::verify(quote, collateral, policy, now_ms / 1000),
-        ),
-        Platform::Software => (
-            "the policy's software anchor",
-            software::verify(quote, collateral, policy, now_ms / 1000),
-        ),
-        _ => ("a platform that is known", None),
-    };
-    let expected = format!("verifies under {anchor}");
-    match result {
-        Some(Ok(verified)) => {
-            verdict.pass("quote", expected, format!("verified under {anchor}"));
-            Some(verified)
-        }
-        Some(Err(refusal)) => {
-            verdict.fail("quote", refusal.reason, expected, refusal.detail);
-            None
-        }
-        None => {
-            // The policy does not accept the platform, so names no anchor.
-            verdict.fail(
-                "quote",
-                Reason::PlatformNotAccepted,
-                expected,
-                "not verified",
-            );
-            None
-        }
-    }
-}
-
-/// The platform's state, as its verified evidence has it.
-fn state(verdict: &mut Verdict, verified: &Verified, policy: &Policy) {
-    let claims = &verified.claims;
-    let pck = &claims.platform.pck;
-    let status = claims.tcb.status.to_string();
-    if let Some(facts) = &mut verdict.facts {
-        facts.fmspc = Some(Hex(pck.fmspc));
-        facts.ppid = Some(hex::encode(&pck.ppid));
-        facts.tcb_status = Some(status.clone());
-        facts.advisories = claims.tcb.advisory_ids.clone();
-        facts.tcb_evaluation = Some(claims.tcb.eval_data_number);
-        facts.collateral_until_ms = Some(claims.earliest_expiration_date.saturating_mul(1000));
-    }
-    let accepted: Vec<_> = policy
-        .tcb
-        .statuses
-        .iter()
-        .map(|status| status.name())
-        .collect();
-    let found = match &verified.shortfall {
-        Some(shortfall) => format!("{status}; {shortfall}"),
-        None => status.clone(),
-    };
-    verdict.check(
-        "tcb_status",
-        accepted.contains(&status.as_str()),
-        Reason::TcbStatusRefused,
-        accepted.join(" or "),
-        found,
-    );
-    let refused: Vec<&str> = claims
-        .tcb
-        .advisory_ids
-        .iter()
-        .filter(|id| !policy.tcb.advisories.contains(id))
-        .map(String::as_str)
-        .collect();
-    let none_but = if policy.tcb.advisories.is_empty() {
-        "none".to_owned()
-    } else {
-        format!("none but {}", policy.tcb.advisories.join(", "))
-    };
-    let found = if refused.is_empty() {
-        &claims.tcb.advisory_ids.join(", ")
-    } else {
-        &refused.join(", ")
-    };
-    verdict.check(
-        "advisories",
-        refused.is_empty(),
-        Reason::AdvisoryRefused,
-        none_but,
-        if found.is_empty() { "none" } else { found },
-    );
-    let evaluation = claims.tcb.eval_data_number;
-    let min = policy.freshness.min_tcb_evaluation;
-    verdict.check(
-        "tcb_evaluation",
-        evaluation >= min,
-        Reason::TcbEvaluationOld,
-        format!("at least {min}"),
-        evaluation.to_string(),
-    );
-    if let Some(list) = &policy.identity.fmspc {
-        let fmspc = Hex(pck.fmspc);
-        let expected: Vec<_> = list.iter().map(Hex::to_string).collect();
-        verdict.check(
-            "fmspc",
-            list.contains(&fmspc),
-            Reason::FmspcRefused,
-            expected.join(" or "),
-            fmspc.to_string(),
-        );
-    }
-    if let Some(list) = &policy.identity.ppid {
-        let known = list
-            .iter()
-            .any(|ppid| ppid.0.as_slice() == pck.ppid.as_slice());
-        verdict.check(
-            "ppid",
-            known,
-            Reason::PpidRefused,
-            format!("one of {} machines", list.len()),
-            hex::encode(&pck.ppid),
-        );
+        verdict.pass("platform", expected, name);
     }
 }
 
 /// The complete tuple must be that of one release.
-fn release(verdict: &mut Verdict, quote: &Quote, policy: &Policy) {
-    let found = quote.measurements();
-    let candidates: Vec<_> = policy
+fn release<J: Judge>(
+    verdict: &mut Verdict,
+    examined: &J,
+    policy: &Policy,
+    tuple: impl Fn(&Release) -> Option<&J::Release>,
+) {
+    const EXPECTED: &str = "one of the policy's releases";
+    let nearest = policy
         .release
         .iter()
-        .filter_map(|release| Some((release, release.measurements(verdict.platform)?)))
-        .collect();
-    if let Some((release, _)) = candidates.iter().find(|(_, tuple)| **tuple == found) {
-        verdict.release = Some(release.name.clone());
-        verdict.pass(
-            "release",
-            "one of the policy's releases",
-            release.name.clone(),
-        );
-        return;
-    }
-    let nearest = candidates
-        .iter()
-        .map(|(release, tuple)| (release, found.differences(tuple)))
+        .filter_map(|release| Some((release, examined.differences(tuple(release)?))))
         .min_by_key(|(_, differences)| differences.len());
     let found = match nearest {
+        Some((release, differences)) if differences.is_empty() => {
+            verdict.release = Some(release.name.clone());
+            verdict.vector.note(Claim::Executables, 3);
+            verdict.pass("release", EXPECTED, release.name.clone());
+            return;
+        }
         Some((release, differences)) => format!(
             "none; nearest is {:?}, which differs in {}",
             release.name,
@@ -417,10 +279,5 @@ fn release(verdict: &mut Verdict, quote: &Quote, policy: &Policy) {
             verdict.platform.name()
         ),
     };
-    verdict.fail(
-        "release",
-        Reason::ReleaseUnknown,
-        "one of the policy's releases",
-        found,
-    );
+    verdict.fail("release", Reason::ReleaseUnknown, EXPECTED, found);
 }

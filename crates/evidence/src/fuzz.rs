@@ -2,7 +2,7 @@
 //! They return what they return; none may panic, hang or take memory out of
 //! proportion to its input.
 
-use crate::{Policy, Verdict, appraise, explain, quote::Quote, verify_session};
+use crate::{Policy, Verdict, appraise, explain, tdx::Quote, verify_session};
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE},
     cbor,

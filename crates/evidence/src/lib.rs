@@ -6,10 +6,11 @@
 //! |---|---|
 //! | [`session`] | from a session's transcript to the binding that its evidence must carry |
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
-//! | [`quote`] | the fields of a TDX quote, v4 and v5 |
-//! | [`tdx`] | Intel TDX under Intel's root, which is compiled in |
-//! | [`software`] | the software platform under the policy's own anchor |
-//! | [`verdict`], [`reason`] | what came out, one line a check |
+//! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
+//! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
+//! | [`ear`] | a verdict as a signed attestation result |
+//! | [`seen`] | what may never go back: the highest TCB evaluation seen |
 //!
 //! ```no_run
 //! # fn f(session: soundproof_protocol::receipt::SessionEvidence, toml: &str, now_ms: u64) -> Result<(), Box<dyn std::error::Error>> {
@@ -27,21 +28,26 @@
 
 mod appraise;
 mod bytes;
+pub mod dcap;
+pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
+mod machine;
+mod module;
 pub mod policy;
-pub mod quote;
 pub mod reason;
+mod refusal;
+pub mod seen;
 pub mod session;
-pub mod software;
 pub mod tdx;
 mod trust;
+pub mod vector;
 pub mod verdict;
 
-pub use appraise::{appraise, explain, explain_under};
+pub use appraise::{SOFTWARE_WARNING, appraise, explain, explain_under};
 pub use bytes::Hex;
 pub use policy::{Policy, PolicyError};
-pub use quote::Measurements;
 pub use reason::Reason;
 pub use session::{SessionError, verify_session};
+pub use tdx::Measurements;
 pub use verdict::{Accepted, Check, Facts, Outcome, Verdict};

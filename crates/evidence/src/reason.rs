@@ -45,6 +45,7 @@ reasons! {
     CollateralSignature = "collateral_signature", "Somebody changed the collateral; do not go on.";
     TcbEvaluationOld = "tcb_evaluation_old", "The operator must fetch collateral of a newer TCB evaluation.";
     // === The chain from the anchor to the quote ===
+    AnchorUnnamed = "anchor_unnamed", "Name the software platform's anchor, as its operator gave it to you.";
     AnchorMismatch = "anchor_mismatch", "It was not signed under this platform's trust anchor; do not go on.";
     CertificateRevoked = "certificate_revoked", "The platform's certificate was revoked; use another machine.";
     CertificateInvalid = "certificate_invalid", "The certificate chain does not hold; do not go on.";
@@ -61,7 +62,10 @@ reasons! {
     TcbStatusRefused = "tcb_status_refused", "The operator must update or configure the machine, or the policy may accept the status.";
     AdvisoryRefused = "advisory_refused", "Read the advisory; the policy may accept it by name.";
     FmspcRefused = "fmspc_refused", "The policy accepts other machine families only.";
-    PpidRefused = "ppid_refused", "The policy accepts other machines only.";
+    MachineRefused = "machine_refused", "The policy accepts other machines only.";
+    MachineUnspecified = "machine_unspecified", "Name the machines in the policy, or write any_machine = true if you mean every machine on earth, whoever holds it.";
+    TcbExcepted = "tcb_excepted", "The policy excepts it for a time; the operator must update the machine before that ends.";
+    TcbGrace = "tcb_grace", "The operator must update the machine before the time of grace ends.";
     // === What runs on it ===
     ReleaseUnknown = "release_unknown", "Accept this release in the policy only after checking that it is what you mean to trust.";
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";
@@ -75,6 +79,7 @@ reasons! {
     DelegationRefused = "delegation_refused", "The policy does not accept that jobs are handed to other enclaves by this rule.";
     DurableRefused = "durable_refused", "The policy does not accept keys of this scope.";
     GpuRefused = "gpu_refused", "The policy does not accept secrets on a GPU.";
+    GpuUnattested = "gpu_unattested", "A GPU that is not in the session's evidence may touch no witness; use another server.";
     TelemetryRefused = "telemetry_refused", "The policy does not accept this telemetry sink.";
     DangerRefused = "danger_refused", "The operator turned on what the policy does not accept.";
     SwapRefused = "swap_refused", "The operator must turn swap off.";

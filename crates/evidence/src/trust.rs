@@ -1,10 +1,27 @@
 //! Judges the trust configuration: whatever the operator could set that
 //! decides who may see a secret.
 
-use crate::{policy::TrustRules, reason::Reason, verdict::Verdict};
-use soundproof_protocol::{PROTOCOL_VERSION, trust::TrustConfiguration};
+use crate::{
+    policy::{Policy, TrustRules},
+    reason::Reason,
+    vector::Claim,
+    verdict::Verdict,
+};
+use soundproof_protocol::{PROTOCOL_VERSION, attestation::Evidence, trust::TrustConfiguration};
 
-pub(crate) fn check(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &TrustRules) {
+/// What operators say with `danger_gpu_unattested`; the software platform
+/// only.
+const GPU_UNATTESTED: &str = "gpu-unattested";
+
+pub(crate) fn check(
+    verdict: &mut Verdict,
+    trust: &TrustConfiguration,
+    policy: &Policy,
+    evidence: &Evidence,
+) {
+    // What fails below notes worse.
+    verdict.vector.note(Claim::Configuration, 2);
+    let rules = &policy.trust;
     verdict.check(
         "trust_version",
         trust.version == PROTOCOL_VERSION,
@@ -35,17 +52,7 @@ pub(crate) fn check(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &T
         "no durable key, or one of an accepted scope",
         trust.durable_scope.clone().unwrap_or("none".to_owned()),
     );
-    verdict.check(
-        "gpu",
-        !trust.gpu || rules.gpu,
-        Reason::GpuRefused,
-        "no secret on a GPU",
-        if trust.gpu {
-            "secrets may be put on a GPU"
-        } else {
-            "none"
-        },
-    );
+    gpu(verdict, trust, rules, evidence);
     only(
         "telemetry",
         Reason::TelemetryRefused,
@@ -86,6 +93,35 @@ pub(crate) fn check(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &T
             "none"
         },
     );
+}
+
+/// A GPU that is not in the session's evidence may touch no witness.
+fn gpu(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &TrustRules, evidence: &Evidence) {
+    if !trust.gpu {
+        let expected = if rules.gpu {
+            "secrets on an attested GPU, or none"
+        } else {
+            "no secret on a GPU"
+        };
+        verdict.pass("gpu", expected, "none");
+        return;
+    }
+    const FOUND: &str = "secrets may be put on a GPU";
+    const UNATTESTED: &str = "secrets may be put on a GPU that the evidence does not show";
+    if !rules.gpu {
+        verdict.fail("gpu", Reason::GpuRefused, "no secret on a GPU", FOUND);
+        return;
+    }
+    let expected = "on a GPU that the evidence shows";
+    let named = |list: &[String]| list.iter().any(|name| name == GPU_UNATTESTED);
+    let unattested =
+        evidence.platform.is_software() && named(&trust.danger) && named(&rules.danger);
+    match &evidence.gpu {
+        Some(_) => verdict.pass("gpu", expected, FOUND),
+        // Nothing protects anything on a software platform.
+        None if unattested => verdict.warn("gpu", Reason::GpuUnattested, expected, UNATTESTED),
+        None => verdict.fail("gpu", Reason::GpuUnattested, expected, UNATTESTED),
+    }
 }
 
 fn provers(verdict: &mut Verdict, trust: &TrustConfiguration, rules: &TrustRules) {

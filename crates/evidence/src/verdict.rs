@@ -1,14 +1,30 @@
 //! The verdict: one line a check. Only a verdict that compared an expected
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
-use crate::{bytes::Hex, quote::Measurements, reason::Reason};
+use crate::{
+    reason::Reason,
+    refusal::{Refusal, Root},
+    tdx::TdxFacts,
+    vector::{Claim, TrustVector},
+};
 use serde::Serialize;
 use soundproof_protocol::{
     attestation::Platform, binding::Binding, digest::Digest, trust::TrustConfiguration,
 };
 
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
 /// Characters that one field of a check shows at most.
 const MAX_SHOWN: usize = 600;
+
+/// Seconds since 1970 as people read them.
+pub(crate) fn date(seconds: u64) -> String {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .and_then(|date| date.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{seconds} s since 1970"))
+}
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -79,31 +95,24 @@ fn shown(text: String) -> String {
     out
 }
 
-/// What the evidence says of the platform. Verified if the check `quote`
-/// passed; else what an unverified quote claims.
+/// What the evidence says of the platform, one variant a format. Verified if
+/// [`Verdict::verified`]; else what unverified evidence claims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "format", rename_all = "kebab-case")]
 #[non_exhaustive]
-pub struct Facts {
-    /// Version of the quote's format.
-    pub quote_version: u16,
-    /// What runs.
-    pub measurements: Measurements,
-    /// SVNs of the TDX module and its loader.
-    pub tee_tcb_svn: Hex<16>,
-    /// The 64 bytes that the quote carries.
-    pub report_data: Hex<64>,
-    /// The machine's family.
-    pub fmspc: Option<Hex<6>>,
-    /// The machine.
-    pub ppid: Option<String>,
-    /// Converged TCB status.
-    pub tcb_status: Option<String>,
-    /// Advisories that apply.
-    pub advisories: Vec<String>,
-    /// The lower TCB evaluation number of the collateral.
-    pub tcb_evaluation: Option<u32>,
-    /// When the first piece of collateral runs out; ms since 1970.
-    pub collateral_until_ms: Option<u64>,
+pub enum Facts {
+    /// A trust domain's quote.
+    Tdx(TdxFacts),
+}
+
+impl Facts {
+    /// The lower TCB evaluation number of the collateral, where a platform has
+    /// one and its evidence verified.
+    pub fn tcb_evaluation(&self) -> Option<u32> {
+        match self {
+            Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
+        }
+    }
 }
 
 /// What an appraisal came to.
@@ -115,18 +124,25 @@ pub struct Verdict {
     pub platform: Platform,
     /// Whether it can be accepted.
     pub acceptable: bool,
+    /// Whether every signature holds, from the trust anchor to the evidence's
+    /// last byte: what [`facts`](Self::facts) says is so.
+    pub verified: bool,
     /// The time that was judged at; ms since 1970.
     pub judged_at_ms: u64,
     /// Name of the release that the measurements are those of.
     pub release: Option<String>,
     /// One line each, in the order in which they were made.
     pub checks: Vec<Check>,
+    /// The same as a trustworthiness vector.
+    pub vector: TrustVector,
     /// What the evidence says; none if it could not be read.
     pub facts: Option<Box<Facts>>,
     // Set by `appraise` alone, after every check was made and none failed; the
     // fields above are for reading, and changing them accepts nothing.
     #[serde(skip)]
     pub(crate) compared: Option<Box<Compared>>,
+    #[serde(skip)]
+    refused: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,12 +161,58 @@ impl Verdict {
         Self {
             platform,
             acceptable: false,
+            verified: false,
             judged_at_ms,
             release: None,
             checks: Vec::with_capacity(20),
+            vector: TrustVector::default(),
             facts: None,
             compared: None,
+            refused: false,
         }
+    }
+
+    /// A chain of signatures from `root` to what is signed: passes if it
+    /// holds. Nothing is accepted without one, nor with one that does not.
+    pub(crate) fn chain<T>(
+        &mut self,
+        name: &'static str,
+        root: Root<'_>,
+        result: Result<T, Refusal>,
+    ) -> Option<T> {
+        let expected = format!("verifies under {}", root.words());
+        match result {
+            Ok(value) => {
+                self.verified = !self.refused;
+                if root == Root::Vendor {
+                    self.vector.note(Claim::Hardware, 2);
+                    self.vector.note(Claim::RuntimeOpaque, 2);
+                }
+                self.pass(name, expected, format!("verified under {}", root.words()));
+                Some(value)
+            }
+            Err(refusal) => {
+                self.verified = false;
+                self.refused = true;
+                self.refuse(name, expected, refusal);
+                None
+            }
+        }
+    }
+
+    /// A check that failed with a refusal.
+    pub(crate) fn refuse(
+        &mut self,
+        name: &'static str,
+        expected: impl Into<String>,
+        refusal: Refusal,
+    ) {
+        self.fail(name, refusal.reason, expected, refusal.detail);
+    }
+
+    /// What the evidence says.
+    pub(crate) fn facts(&mut self, facts: Facts) {
+        self.facts = Some(Box::new(facts));
     }
 
     pub(crate) fn pass(
@@ -170,6 +232,7 @@ impl Verdict {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) {
+        self.vector.note_failure(code);
         self.checks
             .push(Check::new(name, Outcome::Fail, code, expected, found));
     }
@@ -286,8 +349,8 @@ impl core::fmt::Display for Check {
 impl core::fmt::Display for Verdict {
     /// One line a check, then one for the whole.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.platform == Platform::Software {
-            writeln!(f, "{}", crate::software::WARNING)?;
+        if self.platform.is_software() {
+            writeln!(f, "{}", crate::appraise::SOFTWARE_WARNING)?;
         }
         for check in &self.checks {
             writeln!(f, "{check}")?;

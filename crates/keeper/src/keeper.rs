@@ -114,7 +114,11 @@ impl Keeper {
             supervisors.push(supervisor);
         }
         let mut danger = config.danger;
-        danger.extend(config.danger_gpu_unattested.then(|| GPU_UNATTESTED.to_owned()));
+        danger.extend(
+            config
+                .danger_gpu_unattested
+                .then(|| GPU_UNATTESTED.to_owned()),
+        );
         let mut trust = trust(&supervisors, swap, config.telemetry, danger);
         trust.sp1_direct = config.sp1_direct;
         let modes = supervisors.iter().map(Supervisor::info).flat_map(|info| {
@@ -359,25 +363,23 @@ impl Keeper {
 
 /// Hardware protects memory, not what is paged out of it.
 fn check_swap(platform: Platform, swap: bool) -> Result<(), KeeperError> {
-    match platform {
-        Platform::Software => Ok(()),
-        _ if swap => Err(KeeperError::Swap),
-        _ => Ok(()),
+    if swap && !platform.is_software() {
+        return Err(KeeperError::Swap);
     }
+    Ok(())
 }
 
 /// A witness would leave what the evidence is about.
 fn check_gpu(platform: Platform, allowed: bool) -> Result<(), KeeperError> {
-    match platform {
-        Platform::Software => Ok(()),
-        _ if allowed => Err(KeeperError::Gpu),
-        _ => Ok(()),
+    if allowed && !platform.is_software() {
+        return Err(KeeperError::Gpu);
     }
+    Ok(())
 }
 
 /// Layers of the sandbox without which a prover is not started.
 fn required_layers(platform: Platform) -> Option<sandbox::SandboxLevel> {
-    (platform != Platform::Software).then(sandbox::SandboxLevel::full)
+    (!platform.is_software()).then(sandbox::SandboxLevel::full)
 }
 
 fn trust(

@@ -185,6 +185,7 @@ mod tests {
             Ok(Endorsements {
                 platform: Platform::Software,
                 body: vec![].into(),
+                gpu: None,
             })
         }
     }

@@ -140,6 +140,7 @@ codes! {
     ChunkInvalid = "chunk_invalid", 400, Client, false, "A chunk is not what was sealed: changed, moved, missing or of another job.", "Submit again; if it repeats, the host or network alters data.";
     PrologueInvalid = "prologue_invalid", 400, Client, false, "The sealed plaintext does not begin as it must.", "Use the client library.";
     InputTooLarge = "input_too_large", 413, Client, false, "The input is larger than the prover accepts.", "Send a smaller input; see /v1/info.";
+    OutputTooLarge = "output_too_large", 422, Program, false, "The proof is larger than the prover hands out.", "Ask for a mode whose proofs are short (SP1: compressed), or have the operator raise max_output_bytes.";
     ProgramPartMissing = "program_part_missing", 422, Client, false, "The description lacks a part that the mode needs.", "Name every part.";
     ProverDied = "prover_died", 500, Server, true, "The prover process died.", "Try again; report it if it stays.";
     ProverPanic = "prover_panic", 500, Server, false, "The prover failed on this job.", "Report it with the program's digests.";

@@ -43,7 +43,11 @@ fn main() -> ExitCode {
         _ => {}
     }
     let gpu = name == "probe-gpu";
-    let folder_bytes = if name == "probe-folders" || gpu { 32 << 20 } else { 0 };
+    let folder_bytes = if name == "probe-folders" || gpu {
+        32 << 20
+    } else {
+        0
+    };
     let stage = |name: &str, runs_program, parts: &[&str]| StageInfo {
         name: name.into(),
         runs_program,

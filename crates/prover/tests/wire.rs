@@ -127,7 +127,7 @@ fn golden() {
     for message in to_prover() {
         text += &format!("{}\n", hex(&encode_message(&message).unwrap()));
     }
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wire-v2.hex");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/wire-v3.hex");
     assert_eq!(text, std::fs::read_to_string(path).unwrap_or_default());
 }
 

@@ -66,9 +66,11 @@ pub(crate) fn of(code: Code) -> SdkEnd {
         | Code::OutcomeForged
         | Code::EvidenceRejected
         | Code::TranscriptMismatch => unfulfillable(ERROR_VERIFICATION),
-        Code::ProverDied | Code::ProverPanic | Code::ProverProtocol | Code::ProverUnavailable => {
-            unfulfillable(ERROR_PROVING)
-        }
+        Code::ProverDied
+        | Code::ProverPanic
+        | Code::ProverProtocol
+        | Code::ProverUnavailable
+        | Code::OutputTooLarge => unfulfillable(ERROR_PROVING),
         _ => unfulfillable(ERROR_UNKNOWN),
     }
 }

@@ -36,7 +36,7 @@ fn prover() -> Prover {
         runs_program,
         parts: parts.iter().map(|part| (*part).into()).collect(),
         folder_bytes: 0,
-            gpu: false,
+        gpu: false,
     };
     Prover {
         system: "groth16".into(),

@@ -95,12 +95,13 @@ fn missing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::circuits::tests::installed;
-    use soundproof_protocol::mode::MAX_UNAVAILABLE;
 
     #[cfg(not(feature = "cuda"))]
     #[test]
     fn it_is_said_what_is_missing() {
+        use crate::circuits::tests::installed;
+        use soundproof_protocol::mode::MAX_UNAVAILABLE;
+
         let (folder, circuits) = installed("wrap");
         let said = |gnark, circuits: Option<&Circuits>, bytes| {
             let text = missing(Mode::Plonk, gnark, circuits, bytes);

@@ -22,7 +22,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio, thread, time::Duration};
 
 /// Measured proofs of a side before it is the other's turn.
 const BLOCK: u32 = 3;
@@ -37,8 +37,10 @@ const STARTS: usize = 3;
 const TARGET_RATIO: f64 = 1.03;
 const TARGET_FASTER: f64 = 2.5;
 
-/// One processor's worth of other work is too much of it.
-const BUSY: f64 = 0.5;
+/// This much of a processor is too much other work.
+const BUSY: f64 = 0.1;
+/// For how long that is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -83,7 +85,7 @@ pub(crate) fn run(options: &Options) -> Result {
         None => shell::root().join("out/bench"),
     };
     sp1::make(&out)?;
-    let load = load();
+    let load = load()?;
     let mut measured = Measured::default();
     while measured.delegated.len() < usize::from(options.runs) {
         let mut side = bare(&own, options, BLOCK)?;
@@ -194,17 +196,38 @@ fn ready(built: &Built, mode: &str) -> Result<Series> {
     Ok(Series::new(format!("prover ready, {mode}"), all))
 }
 
-/// Other work on this machine, of the last minute, in processors.
-fn load() -> f64 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = text.split(' ').next().and_then(|load| load.parse().ok());
-    let load = load.unwrap_or(f64::NAN);
+/// Processors that other work keeps busy now. The system's load of the last
+/// minute would count the build before this.
+fn load() -> Result<f64> {
+    let (busy, idle) = ticks()?;
+    thread::sleep(LOOK);
+    let (busy_now, idle_now) = ticks()?;
+    let (busy, idle) = (busy_now - busy, idle_now - idle);
+    let threads = thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
+    let load = threads * busy / (busy + idle).max(1.0);
     if load > BUSY {
         eprintln!(
-            "== WARNING: other work keeps {load} processors busy; these figures are not to be quoted"
+            "== WARNING: other work keeps {load:.2} processors busy; these figures are not to be quoted"
         );
     }
-    load
+    Ok(load)
+}
+
+/// All processors' time since the start, at work and idle (`/proc/stat`: user,
+/// nice, system, idle, iowait, irq, softirq, steal).
+fn ticks() -> Result<(f64, f64)> {
+    let text = fs::read_to_string("/proc/stat").map_err(|e| Failure::of("/proc/stat", e))?;
+    let all: Vec<f64> = text
+        .lines()
+        .next()
+        .into_iter()
+        .flat_map(|line| line.split_whitespace().skip(1).take(8))
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [user, nice, system, idle, iowait, irq, softirq, steal] = all[..] else {
+        return Err(Failure::new("/proc/stat is not what it is on Linux"));
+    };
+    Ok((user + nice + system + irq + softirq + steal, idle + iowait))
 }
 
 fn report(
@@ -253,7 +276,7 @@ fn report(
     table += &format!(
         "\ndelegated against bare with the same flags: {ratio:.3}x; target at most {TARGET_RATIO}x\n\
          delegated against bare with default flags: {faster:.2}x faster; target at least {TARGET_FASTER}x\n\
-         load before: {load}\n"
+         other work before: {load:.2} processors\n"
     );
     let result = json!({
         "guest": "fibonacci", "number": options.number, "mode": "core", "level": level,
@@ -262,7 +285,7 @@ fn report(
         "peak_rss_bytes": measured.peaks,
         "ratio": ratio, "target_ratio": TARGET_RATIO,
         "faster": faster, "target_faster": TARGET_FASTER,
-        "load_before": load,
+        "busy_before": load,
     });
     let write = |name: &str, text: &str| {
         fs::write(out.join(name), text).map_err(|error| Failure::of(name, error))

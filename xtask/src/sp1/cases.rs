@@ -4,7 +4,7 @@
 use super::{
     Built, Level, build,
     client::{Call, Route, bundles, program, receipt_verifies, solvency},
-    failures,
+    failures, gpu,
     leaks::Needles,
     make,
     recorder::{Recorder, To},
@@ -22,7 +22,7 @@ use std::{net::SocketAddr, path::PathBuf};
 pub(crate) const QUICK: [Check; 1] = [("sp1_core_proof_by_the_sdk_through_connect", quick)];
 
 /// With `--sp1-full`.
-pub(crate) const FULL: [Check; 8] = [
+pub(crate) const FULL: [Check; 9] = [
     ("sp1_core_in_every_dialect_through_connect", core_connect),
     ("sp1_core_in_every_dialect_directly", core_direct),
     ("sp1_compressed_through_connect", compressed_connect),
@@ -33,6 +33,7 @@ pub(crate) const FULL: [Check; 8] = [
         "sp1_what_the_user_sees_when_something_is_wrong",
         failures::run,
     ),
+    ("sp1_gpu_server_is_compiled_in_and_not_believed", gpu::run),
     ("sp1_kill_9_of_gateway_and_prover", survival::run),
 ];
 

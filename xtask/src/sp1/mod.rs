@@ -9,6 +9,7 @@
 //! | `client` | the SDK, by `soundproof connect` or directly |
 //! | `cases` | what `cargo xtask test` and `test --sp1-full` check |
 //! | `failures` | what the SDK's user sees when something is wrong |
+//! | `gpu` | the build for a GPU, as far as it goes without one |
 //! | `survival` | kill -9 at random moments |
 //! | `leaks` | the search for a random input in what was recorded and stored |
 //! | `solvency` | `cargo xtask demo --with-sp1` |
@@ -18,6 +19,7 @@ mod build;
 pub(crate) mod cases;
 pub(crate) mod client;
 mod failures;
+mod gpu;
 mod leaks;
 mod recorder;
 pub(crate) mod server;

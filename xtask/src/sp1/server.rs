@@ -1,7 +1,7 @@
 //! `soundproofd` on the software platform with SP1's prover, and the processes
 //! below it.
 
-use super::Built;
+use super::{Built, Level};
 use crate::shell::{self, Failure, Result};
 use serde_json::Value;
 use std::{
@@ -38,7 +38,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it in a folder; `more` are further flags.
     pub(crate) fn start(built: &Built, folder: &Path, more: &[&str]) -> Result<Self> {
-        let mut prover = std::ffi::OsString::from("sp1=");
+        // As an operator names it; the server takes it if the CPU has AVX-512.
+        let named = match built.level {
+            Level::V4 => "sp1+avx512=",
+            _ => "sp1=",
+        };
+        let mut prover = std::ffi::OsString::from(named);
         prover.push(&built.prover);
         let mut command = shell::command(shell::release_dir().join("soundproofd"));
         command

@@ -20,7 +20,7 @@ pub use profile::{ADVISORY, DAY_S, DEBUG, Profile, SEPT_VE_DISABLE};
 use crate::{AttestError, Attester};
 use soundproof_evidence::{
     Measurements, Policy,
-    policy::{Anchor, Platforms, Release, SoftwarePlatform as Accepted, TrustRules},
+    policy::{Anchor, DcapRules, Platforms, Release, Software, TdxRules, TrustRules},
 };
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform},
@@ -100,10 +100,7 @@ impl SoftwarePlatform {
         Ok(Self {
             signer: quote::Signer::new(&keys, &pki, profile),
             measurements: measured.measurements(profile),
-            endorsements: Endorsements {
-                platform: Platform::Software,
-                body: Bytes(body),
-            },
+            endorsements: Endorsements::new(Platform::Software, body),
             anchor_pem: pki.root_pem,
             anchor_der: pki.root_der,
             options,
@@ -132,7 +129,7 @@ impl SoftwarePlatform {
         Release {
             name: name.into(),
             software: Some(self.measurements),
-            tdx: None,
+            ..Release::default()
         }
     }
 
@@ -150,10 +147,17 @@ impl SoftwarePlatform {
             what: "policy",
             why: error.to_string(),
         })?;
+        // There is no machine to name.
+        let rules = TdxRules {
+            dcap: DcapRules {
+                any_machine: true,
+                ..DcapRules::default()
+            },
+        };
         Ok(Policy {
             platform: Platforms {
-                software: Some(Accepted { anchor_pem }),
-                tdx: None,
+                software: Some(Software { anchor_pem, rules }),
+                ..Platforms::default()
             },
             trust: TrustRules::exactly(trust),
             release: vec![self.release(name)],

@@ -9,8 +9,9 @@ use crate::{
 use serde::Serialize;
 use soundproof::{
     Examined, Policy, Verdict,
-    evidence::policy::{Anchor, Platforms, Release, SoftwarePlatform, TdxPlatform, TrustRules},
-    protocol::{attestation::Platform, error::Code},
+    evidence::policy::{Anchor, Platforms, Release, Review, TrustRules, observed},
+    now_ms,
+    protocol::error::Code,
 };
 use std::path::{Path, PathBuf};
 
@@ -25,12 +26,16 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
     /// The server to look at
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[arg(long, value_name = "URL", required_unless_present = "release")]
+    from: Option<String>,
     /// A policy published with a release: its measurements and provers are
-    /// accepted, not those that the server shows
+    /// accepted, not those that the server shows. May be given several times
     #[arg(long, value_name = "FILE")]
-    release: Option<PathBuf>,
+    release: Vec<PathBuf>,
+    /// Accept every machine on earth, and not only the one that the server
+    /// showed: who has a machine in hand can attack it physically
+    #[arg(long)]
+    any_machine: bool,
     /// The software platform's anchor, as its operator gave it to you
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
@@ -81,8 +86,9 @@ const SOFTWARE: &str = "\
 struct Written<'a> {
     policy: &'a Path,
     trust_on_first_use: bool,
-    accepts_the_server: bool,
-    verdict: &'a Verdict,
+    accepts_the_server: Option<bool>,
+    review: Review,
+    verdict: Option<&'a Verdict>,
 }
 
 async fn init(args: &Init, output: Output) -> Result<(), Failure> {
@@ -93,54 +99,78 @@ async fn init(args: &Init, output: Output) -> Result<(), Failure> {
         ));
     }
     let connect = Connect {
-        url: Some(args.from.clone()),
+        url: args.from.clone(),
         policy: Default::default(),
         api_key_file: args.api_key_file.clone(),
         danger_plain_http: false,
     };
-    let examined = connect.onlooker()?.examine().await?;
-    let policy = policy_from(&examined, args)?;
-    let invalid =
-        |error: soundproof::PolicyError| Failure::new(Code::PolicyInvalid, error.to_string());
-    let mut text = String::from(match args.release {
-        Some(_) => FROM_RELEASE,
-        None => FIRST_USE,
-    });
-    if examined.verdict.platform == Platform::Software {
-        text.push_str(SOFTWARE);
-    }
-    text.push_str(&format!("#\n# Server: {}\n\n", args.from));
-    text.push_str(&policy.to_toml().map_err(invalid)?);
+    let examined = match &args.from {
+        Some(_) => Some(connect.onlooker()?.examine().await?),
+        None => None,
+    };
+    let first_use = args.release.is_empty();
+    let policy = policy_from(examined.as_ref(), args)?;
+    let text = policy_text(&policy, args)?;
     // What was written is what will be read.
     let read = Policy::from_toml(&text).map_err(invalid)?;
     files::write(&args.out, text.as_bytes(), false)?;
-    let judged = judge(&connect, read).await?;
-    let accepts = judged.clone().accept().is_ok();
-    let lines = format!(
-        "{}\n{judged}\n\nwrote {}\n{}",
-        measurements_text(&examined),
-        args.out.display(),
-        if args.release.is_some() {
-            "It accepts what the release's file accepts."
-        } else {
+    let judged = match &examined {
+        Some(_) => Some(judge(&connect, read).await?),
+        None => None,
+    };
+    let review = policy.review(now_ms() / 1000);
+    let mut lines: Vec<String> = examined.iter().map(measurements_text).collect();
+    lines.extend(judged.iter().map(|verdict| format!("{verdict}\n")));
+    lines.push(review_text(&review));
+    lines.push(format!("\nwrote {}", args.out.display()));
+    lines.push(
+        if first_use {
             "TRUST ON FIRST USE: it accepts exactly what this server showed just now. Compare the \
              measurements with those that the release's makers publish before you rely on it."
+        } else {
+            "It accepts what the releases' files accept."
         }
+        .into(),
     );
     let written = Written {
         policy: &args.out,
-        trust_on_first_use: args.release.is_none(),
-        accepts_the_server: accepts,
-        verdict: &judged,
+        trust_on_first_use: first_use,
+        accepts_the_server: judged.clone().map(|verdict| verdict.accept().is_ok()),
+        review,
+        verdict: judged.as_ref(),
     };
-    output.result(&written, lines);
+    output.result(&written, lines.join("\n"));
     Ok(())
+}
+
+fn invalid(error: soundproof::PolicyError) -> Failure {
+    Failure::new(Code::PolicyInvalid, error.to_string())
+}
+
+/// The policy with each line explained, under what is to be known of it.
+fn policy_text(policy: &Policy, args: &Init) -> Result<String, Failure> {
+    let mut text = String::from(if args.release.is_empty() {
+        FIRST_USE
+    } else {
+        FROM_RELEASE
+    });
+    let platforms = policy.platform.accepted();
+    if platforms.iter().any(|platform| platform.is_software()) {
+        text.push_str(SOFTWARE);
+    }
+    if let Some(url) = &args.from {
+        text.push_str(&format!("#\n# Server: {url}\n"));
+    }
+    text.push('\n');
+    text.push_str(&policy.to_commented_toml().map_err(invalid)?);
+    Ok(text)
 }
 
 /// What is to be compared with what the release's makers publish.
 fn measurements_text(examined: &Examined) -> String {
     let facts = examined.verdict.facts.as_ref();
-    let values = facts.and_then(|facts| serde_json::to_value(facts.measurements).ok());
+    let facts = facts.and_then(|facts| serde_json::to_value(facts).ok());
+    let values = facts.as_ref().and_then(|facts| facts.get("measurements"));
     let mut text = String::from("the server's measurements:\n");
     for (name, value) in values.iter().filter_map(|v| v.as_object()).flatten() {
         text.push_str(&format!(
@@ -157,52 +187,68 @@ fn measurements_text(examined: &Examined) -> String {
     text
 }
 
-fn policy_from(examined: &Examined, args: &Init) -> Result<Policy, Failure> {
-    let platform = examined.verdict.platform;
-    let measurements = examined
-        .verdict
-        .facts
-        .as_ref()
-        .map(|facts| facts.measurements)
-        .ok_or_else(|| {
-            Failure::new(
-                Code::EvidenceRejected,
-                format!(
-                    "the server's evidence cannot be read:\n{}",
-                    examined.verdict
-                ),
-            )
-        })?;
-    let mut policy = match &args.release {
-        Some(path) => read_policy(path)?,
-        None => Policy {
-            trust: TrustRules::exactly(&examined.trust),
-            release: vec![Release {
-                name: "first-use".into(),
-                software: (platform == Platform::Software).then_some(measurements),
-                tdx: (platform == Platform::Tdx).then_some(measurements),
-            }],
-            ..Policy::default()
-        },
-    };
-    match platform {
-        Platform::Tdx => policy.platform.tdx = Some(TdxPlatform::default()),
-        Platform::Software => {
-            policy.platform = Platforms {
-                software: Some(SoftwarePlatform {
-                    anchor_pem: anchor(examined, args.anchor.as_deref())?,
-                }),
-                ..policy.platform
-            };
-        }
-        _ => {
-            return Err(Failure::new(
-                Code::EvidenceRejected,
-                "the server is on a platform that this version does not know",
-            ));
+/// From the releases' files; what they do not say, from what the server shows.
+fn policy_from(examined: Option<&Examined>, args: &Init) -> Result<Policy, Failure> {
+    let mut policy: Option<Policy> = None;
+    for path in &args.release {
+        let next = read_policy(path)?;
+        match &mut policy {
+            None => policy = Some(next),
+            Some(policy) => {
+                policy.release.extend(next.release);
+                policy.trust.prover.extend(next.trust.prover);
+                policy.platform.add_missing(next.platform);
+            }
         }
     }
+    let observed = examined
+        .map(|examined| observe(examined, args))
+        .transpose()?;
+    let mut policy = match (policy, &observed, examined) {
+        (Some(policy), _, _) => policy,
+        (None, Some((_, release)), Some(examined)) => Policy {
+            trust: TrustRules::exactly(&examined.trust),
+            release: vec![release.clone()],
+            ..Policy::default()
+        },
+        (None, ..) => Policy::default(),
+    };
+    if let Some((platforms, _)) = observed {
+        policy.platform.add_missing(platforms);
+    } else {
+        let named: Vec<_> = policy.release.iter().flat_map(Release::platforms).collect();
+        for platform in named {
+            policy.platform.add_missing(Platforms::strictest(platform));
+        }
+    }
+    if args.any_machine {
+        policy.platform.accept_any_machine();
+    }
     Ok(policy)
+}
+
+fn observe(examined: &Examined, args: &Init) -> Result<(Platforms, Release), Failure> {
+    let software = examined.verdict.platform.is_software();
+    let anchor = software
+        .then(|| anchor(examined, args.anchor.as_deref()))
+        .transpose()?;
+    let session = &examined.evidence;
+    observed(
+        &session.evidence,
+        &session.endorsements,
+        anchor,
+        "first-use",
+        now_ms(),
+    )
+    .ok_or_else(|| {
+        Failure::new(
+            Code::EvidenceRejected,
+            format!(
+                "the server's evidence cannot be read:\n{}",
+                examined.verdict
+            ),
+        )
+    })
 }
 
 /// The software platform's anchor: from a file, or the end of the chain that
@@ -231,10 +277,12 @@ fn shown_anchor(endorsements: &[u8]) -> Option<String> {
 #[derive(Serialize)]
 struct Checked {
     valid: bool,
+    digest: String,
     platforms: Vec<&'static str>,
     releases: Vec<String>,
     provers: usize,
-    warnings: Vec<&'static str>,
+    #[serde(flatten)]
+    review: Review,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
 }
@@ -245,36 +293,20 @@ async fn check(args: &Check, output: Output) -> Result<(), Failure> {
         Some(_) => Some(judge(&args.connect, policy.clone()).await?),
         None => None,
     };
+    let platforms = policy.platform.accepted();
     let checked = Checked {
         valid: true,
-        platforms: [
-            policy.platform.software.as_ref().map(|_| "software"),
-            policy.platform.tdx.as_ref().map(|_| "tdx"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        digest: policy.digest().to_string(),
+        platforms: platforms.iter().map(|platform| platform.name()).collect(),
         releases: policy.release.iter().map(|r| r.name.clone()).collect(),
         provers: policy.trust.prover.len(),
-        warnings: warnings(&policy),
+        review: policy.review(now_ms() / 1000),
         verdict,
     };
-    let or_none = |names: &[String]| match names {
-        [] => "none".to_owned(),
-        names => names.join(", "),
-    };
-    let platforms: Vec<String> = checked.platforms.iter().map(|p| (*p).to_owned()).collect();
     let mut lines = vec![
-        format!("platforms  {}", or_none(&platforms)),
-        format!("releases   {}", or_none(&checked.releases)),
-        format!("provers    {}", checked.provers),
+        format!("digest     {}", checked.digest),
+        review_text(&checked.review),
     ];
-    lines.extend(
-        checked
-            .warnings
-            .iter()
-            .map(|warning| format!("WARN       {warning}")),
-    );
     if let Some(verdict) = &checked.verdict {
         lines.push(format!("\n{verdict}"));
     }
@@ -288,42 +320,17 @@ async fn check(args: &Check, output: Output) -> Result<(), Failure> {
     }
 }
 
-fn warnings(policy: &Policy) -> Vec<&'static str> {
-    let nothing = policy.platform.software.is_none() && policy.platform.tdx.is_none();
-    [
-        (nothing, "it names no platform, and accepts nothing"),
-        (
-            policy.release.is_empty(),
-            "it names no release, and accepts nothing",
-        ),
-        (
-            policy.trust.prover.is_empty(),
-            "it names no prover, and accepts nothing",
-        ),
-        (
-            policy.trust.sandbox.is_none(),
-            "it does not say which sandbox layers are required, and accepts nothing",
-        ),
-        (
-            policy.platform.software.is_some(),
-            "it accepts a software platform: NO HARDWARE PROTECTS ANYTHING",
-        ),
-        (
-            policy.trust.swap,
-            "it accepts machines with swap: secrets may reach a disk",
-        ),
-        (
-            !policy.trust.danger.is_empty(),
-            "it accepts `danger` options of the operator",
-        ),
-        (
-            !policy.trust.durable.is_empty(),
-            "it accepts keys that outlive the machine",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(holds, warning)| holds.then_some(warning))
-    .collect()
+fn review_text(review: &Review) -> String {
+    let each = |label: &'static str, lines: &[String]| {
+        lines
+            .iter()
+            .map(move |line| format!("{label:<11}{line}"))
+            .collect::<Vec<_>>()
+    };
+    let mut lines = each("accepts", &review.lets_through);
+    lines.extend(each("WARN", &review.warnings));
+    lines.extend(each("NOTHING IS ACCEPTED:", &review.accepts_nothing));
+    lines.join("\n")
 }
 
 /// A server's verdict under a policy.

@@ -388,6 +388,7 @@ impl Fake {
             Twist::EndorsementsSwapped => Some(Endorsements {
                 platform: Platform::Software,
                 body: b"{}".to_vec().into(),
+                gpu: None,
             }),
             Twist::EndorsementsLeftOut => None,
             _ => (!held).then_some(endorsements),

@@ -3,7 +3,8 @@
 use crate::common::{Case, codes};
 use soundproof_evidence::{
     Hex, Outcome, Policy, Reason, appraise, explain, explain_under,
-    policy::{Anchor, TcbStatus, TdxPlatform},
+    policy::{Anchor, TcbStatus, TdxRules},
+    verdict::Facts,
 };
 use soundproof_protocol::{
     attestation::{MAX_ENDORSEMENTS, MAX_EVIDENCE, Platform, Role},
@@ -101,22 +102,27 @@ fn every_part_of_a_policy_is_looked_at() {
             case.policy.release[0].tdx = release.software;
         }),
         ("tcb_status_refused", |case| {
-            case.policy.tcb.statuses.clear()
+            case.rules().tcb_statuses.clear()
         }),
         ("tcb_evaluation_old", |case| {
-            case.policy.freshness.min_tcb_evaluation = 18
+            case.rules().min_tcb_evaluation = 18
         }),
         ("collateral_too_old", |case| {
-            case.policy.freshness.max_collateral_age_s = 3600
+            case.rules().max_collateral_age_s = 3600
         }),
         ("fmspc_refused", |case| {
-            case.policy.identity.fmspc = Some(vec![Hex([1; 6])])
+            case.rules().fmspc = Some(vec![Hex([1; 6])])
         }),
-        ("ppid_refused", |case| {
-            case.policy.identity.ppid = Some(vec![Hex([1; 16])])
+        ("machine_unspecified", |case| {
+            case.rules().any_machine = false
         }),
-        ("ppid_refused", |case| {
-            case.policy.identity.ppid = Some(vec![])
+        ("machine_refused", |case| {
+            case.rules().any_machine = false;
+            case.rules().ppid = vec![Hex([1; 16])];
+        }),
+        ("machine_refused", |case| {
+            case.rules().any_machine = false;
+            case.rules().piid = vec![Hex([0x51; 16])];
         }),
         ("prover_unknown", |case| case.policy.trust.prover.clear()),
         ("prover_unknown", |case| {
@@ -141,6 +147,16 @@ fn every_part_of_a_policy_is_looked_at() {
             case.trust.durable_scope = Some("kms".into())
         }),
         ("gpu_refused", |case| case.trust.gpu = true),
+        // The policy accepts secrets on a GPU, but the evidence shows none.
+        ("gpu_unattested", |case| {
+            case.trust.gpu = true;
+            case.policy.trust.gpu = true;
+        }),
+        ("gpu_unattested", |case| {
+            case.trust.gpu = true;
+            case.policy.trust.gpu = true;
+            case.trust.danger = vec!["gpu-unattested".into()];
+        }),
         ("telemetry_refused", |case| {
             case.trust.telemetry.push("https://example.org".into())
         }),
@@ -178,7 +194,11 @@ fn every_part_of_a_policy_is_looked_at() {
             case.now_ms += 364 * DAY_MS + 1000
         }),
         ("collateral_not_yet_valid", |case| {
-            case.now_ms -= DAY_MS + 1000
+            case.now_ms -= DAY_MS + 121_000
+        }),
+        ("collateral_not_yet_valid", |case| {
+            case.now_ms -= DAY_MS + 1000;
+            case.policy.freshness.clock_skew_s = 0;
         }),
     ];
     for (code, change) in changes {
@@ -195,12 +215,9 @@ fn every_part_of_a_policy_is_looked_at() {
 #[test]
 fn what_a_policy_names_is_accepted() {
     let mut case = Case::of(Pki::with(Fault::TcbOutOfDate).unwrap());
-    case.policy.tcb.statuses.push(TcbStatus::OutOfDate);
+    case.rules().tcb_statuses.push(TcbStatus::OutOfDate);
     assert_eq!(codes(&case.judge()), ["advisory_refused"]);
-    case.policy
-        .tcb
-        .advisories
-        .push("SOUNDPROOF-SA-00001".into());
+    case.rules().advisories.push("SOUNDPROOF-SA-00001".into());
     assert_eq!(codes(&case.judge()), [""; 0]);
     assert!(case.judge().accept().is_ok());
 
@@ -208,13 +225,14 @@ fn what_a_policy_names_is_accepted() {
     case.trust.gpu = true;
     case.trust.swap = true;
     case.trust.sp1_direct = true;
-    case.trust.danger = vec!["danger_a".into()];
+    case.trust.danger = vec!["danger_a".into(), "gpu-unattested".into()];
     case.trust.telemetry = vec!["https://example.org".into()];
     case.trust.delegation = Some(Digest([1; 32]));
     case.trust.durable_scope = Some("kms".into());
     case.policy.trust = soundproof_evidence::policy::TrustRules::exactly(&case.trust);
-    case.policy.identity.fmspc = case.judge().facts.map(|facts| vec![facts.fmspc.unwrap()]);
-    case.policy.identity.ppid = Some(vec![Hex([1; 16]), Hex([0x50; 16])]);
+    case.rules().fmspc = Some(vec![Hex(*b"PROOF\0")]);
+    case.rules().ppid = vec![Hex([1; 16]), Hex([0x50; 16])];
+    case.rules().any_machine = false;
     assert!(case.judge().accept().is_ok(), "{}", case.judge());
 }
 
@@ -238,16 +256,7 @@ fn the_direct_path_is_accepted_unless_the_policy_says_otherwise() {
 #[test]
 fn debug_is_never_accepted() {
     let mut case = Case::of(Pki::with(Fault::Debug).unwrap());
-    case.policy.tcb.statuses = vec![
-        TcbStatus::UpToDate,
-        TcbStatus::SWHardeningNeeded,
-        TcbStatus::ConfigurationNeeded,
-        TcbStatus::ConfigurationAndSWHardeningNeeded,
-        TcbStatus::OutOfDate,
-        TcbStatus::OutOfDateConfigurationNeeded,
-        TcbStatus::TDRelaunchAdvised,
-        TcbStatus::TDRelaunchAdvisedConfigurationNeeded,
-    ];
+    case.rules().tcb_statuses = TcbStatus::ALL.to_vec();
     let verdict = case.judge();
     let found: BTreeSet<_> = codes(&verdict).into_iter().collect();
     assert_eq!(found, BTreeSet::from(["debug_enabled"]), "{verdict}");
@@ -261,7 +270,7 @@ fn software_evidence_called_tdx_is_rejected() {
     let mut case = Case::sound();
     case.evidence.platform = Platform::Tdx;
     case.endorsements.platform = Platform::Tdx;
-    case.policy.platform.tdx = Some(TdxPlatform {});
+    case.policy.platform.tdx = Some(TdxRules::default());
     case.policy.release[0].tdx = case.policy.release[0].software;
     // The binding of a TDX session with the same root would differ too; give
     // the evidence even that.
@@ -322,10 +331,11 @@ fn an_explanation_is_never_accepted() {
             .warnings()
             .any(|check| check.code == Reason::BindingNotExpected)
     );
-    assert_eq!(
-        verdict.facts.as_ref().unwrap().tcb_status.as_deref(),
-        Some("UpToDate")
-    );
+    assert!(verdict.verified);
+    let Some(Facts::Tdx(facts)) = verdict.facts.as_deref() else {
+        panic!("{verdict}")
+    };
+    assert_eq!(facts.machine.as_ref().unwrap().tcb_status, "UpToDate");
     // The fields are for reading: setting them does not help either.
     let mut forged = verdict.clone();
     forged.acceptable = true;
@@ -334,14 +344,13 @@ fn an_explanation_is_never_accepted() {
     assert!(verdict.accept().is_err());
 
     let unanchored = explain(&case.evidence, &case.endorsements, case.now_ms);
-    assert_eq!(
-        codes(&unanchored),
-        ["platform_not_accepted", "platform_not_accepted"]
-    );
-    assert_eq!(
-        unanchored.facts.unwrap().measurements,
-        *case.pki.platform.measurements()
-    );
+    assert_eq!(codes(&unanchored), ["anchor_unnamed"]);
+    assert!(!unanchored.verified);
+    let Some(Facts::Tdx(facts)) = unanchored.facts.as_deref() else {
+        panic!("{unanchored}")
+    };
+    assert_eq!(facts.measurements, *case.pki.platform.measurements());
+    assert_eq!(facts.machine, None);
 }
 
 #[test]

@@ -3,7 +3,10 @@
 
 use crate::common::{Case, codes};
 use soundproof_evidence::{
-    Policy, Reason, Verdict, appraise, explain, policy::TdxPlatform, quote::Quote,
+    Policy, Reason, Verdict, appraise, explain,
+    policy::{DcapRules, TdxRules},
+    tdx::Quote,
+    verdict::Facts,
 };
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform, Role},
@@ -51,6 +54,7 @@ fn endorsements(body: Vec<u8>) -> Endorsements {
     Endorsements {
         platform: Platform::Tdx,
         body: Bytes(body),
+        gpu: None,
     }
 }
 
@@ -89,9 +93,18 @@ fn yaml_to_json(yaml: &[u8]) -> Vec<u8> {
 fn policy(evidence: &Evidence) -> Policy {
     let measurements = Quote::parse(&evidence.statement.0).unwrap().measurements();
     let mut policy = Case::sound().policy;
-    policy.platform.tdx = Some(TdxPlatform {});
+    policy.platform.tdx = Some(any_machine());
     policy.release[0].tdx = Some(measurements);
     policy
+}
+
+fn any_machine() -> TdxRules {
+    TdxRules {
+        dcap: DcapRules {
+            any_machine: true,
+            ..DcapRules::default()
+        },
+    }
 }
 
 fn judge(
@@ -119,9 +132,13 @@ fn an_up_to_date_machine_passes_everything_but_the_binding() {
     };
     let verdict = judge(&evidence, &endorsements, &policy(&evidence), QUOTE_MS);
     assert_eq!(codes(&verdict), ["binding_mismatch"], "{verdict}");
-    let facts = verdict.facts.as_ref().unwrap();
-    assert_eq!(facts.tcb_status.as_deref(), Some("UpToDate"));
-    assert_eq!(facts.fmspc.unwrap().to_string(), "b0c06f000000");
+    assert!(verdict.verified);
+    let Some(Facts::Tdx(facts)) = verdict.facts.as_deref() else {
+        panic!("{verdict}")
+    };
+    let machine = facts.machine.as_ref().unwrap();
+    assert_eq!(machine.tcb_status, "UpToDate");
+    assert_eq!(machine.fmspc.to_string(), "b0c06f000000");
     assert!(!verdict.to_string().contains("NO HARDWARE"));
     assert!(verdict.accept().is_err());
 

@@ -2,7 +2,7 @@
 //! policy that accepts exactly it.
 
 use soundproof_attester::Attester as _;
-use soundproof_evidence::{Policy, Verdict, appraise, verify_session};
+use soundproof_evidence::{Policy, Verdict, appraise, policy::DcapRules, verify_session};
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence},
     binding::Binding,
@@ -48,6 +48,11 @@ impl Case {
             policy,
             now_ms: NOW_MS,
         }
+    }
+
+    /// The software platform's rules.
+    pub(crate) fn rules(&mut self) -> &mut DcapRules {
+        &mut self.policy.platform.software.as_mut().unwrap().rules.dcap
     }
 
     pub(crate) fn judge(&self) -> Verdict {

@@ -5,8 +5,10 @@
 mod appraisal;
 mod captured;
 mod common;
+mod ear;
 mod golden;
 mod policy;
 mod properties;
+mod rules;
 mod session;
 mod speed;

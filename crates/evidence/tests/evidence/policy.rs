@@ -3,7 +3,7 @@
 use crate::common::Case;
 use soundproof_evidence::{
     Hex, Policy, PolicyError,
-    policy::{MAX_POLICY, TcbStatus, TdxPlatform},
+    policy::{MAX_POLICY, TcbStatus, TdxRules},
 };
 use soundproof_protocol::digest::Digest;
 
@@ -15,18 +15,21 @@ const GOLDEN: &str = include_str!("golden/policy.toml");
 fn golden() {
     let policy = Policy::from_toml(GOLDEN).unwrap();
     assert!(policy.platform.tdx.is_some() && policy.platform.software.is_some());
+    let rules = &policy.platform.tdx.as_ref().unwrap().dcap;
     assert_eq!(
-        policy.tcb.statuses,
+        rules.tcb_statuses,
         [TcbStatus::UpToDate, TcbStatus::SWHardeningNeeded]
     );
-    assert_eq!(policy.tcb.advisories, ["INTEL-SA-00837"]);
-    assert_eq!(policy.freshness.max_collateral_age_s, 604_800);
-    assert_eq!(policy.freshness.min_tcb_evaluation, 17);
-    assert_eq!(
-        policy.identity.fmspc,
-        Some(vec![Hex([0xb0, 0xc0, 0x6f, 0, 0, 0])])
-    );
-    assert_eq!(policy.identity.ppid, Some(vec![Hex([0x11; 16])]));
+    assert_eq!(rules.tcb_grace_s, 1_209_600);
+    assert_eq!(rules.advisories, ["INTEL-SA-00837"]);
+    assert_eq!(rules.advisories_denied, ["INTEL-SA-00289"]);
+    assert_eq!(rules.max_collateral_age_s, 604_800);
+    assert_eq!(rules.min_tcb_evaluation, 17);
+    assert_eq!(rules.fmspc, Some(vec![Hex([0xb0, 0xc0, 0x6f, 0, 0, 0])]));
+    assert_eq!(rules.ppid, [Hex([0x11; 16])]);
+    assert_eq!(rules.piid, [Hex([0x22; 16])]);
+    assert!(!rules.any_machine);
+    assert_eq!(policy.freshness.clock_skew_s, 30);
     assert_eq!(
         policy.trust.sandbox,
         Some(vec!["landlock-files".into(), "seccomp".into()])
@@ -43,6 +46,32 @@ fn golden() {
     assert_eq!(policy.to_toml().unwrap(), GOLDEN);
 }
 
+/// Fails if a key had no explanation, or one changed what is read.
+#[test]
+fn every_table_and_key_is_explained() {
+    let policy = Policy::from_toml(GOLDEN).unwrap();
+    let text = policy.to_commented_toml().unwrap();
+    assert_eq!(Policy::from_toml(&text).unwrap(), policy);
+    let lines: Vec<&str> = text.lines().collect();
+    let mut inside = false;
+    for (at, line) in lines.iter().enumerate() {
+        let key = !inside && line.contains(" = ");
+        let table = line.starts_with('[') && line.matches('.').count() < 2;
+        let nested = ["[[trust.", "[release."]
+            .iter()
+            .any(|n| line.starts_with(n));
+        if line.ends_with("[") || line.ends_with("\"\"\"") && key {
+            inside = true;
+        } else if *line == "]" || *line == "\"\"\"" {
+            inside = false;
+        }
+        if key || table && !nested {
+            let above = at.checked_sub(1).map_or("", |above| lines[above]);
+            assert!(above.starts_with("# "), "{line:?} is not explained");
+        }
+    }
+}
+
 #[test]
 fn what_is_written_reads_again() {
     let mut policy = Case::sound().policy;
@@ -50,8 +79,8 @@ fn what_is_written_reads_again() {
         Policy::from_toml(&policy.to_toml().unwrap()).unwrap(),
         policy
     );
-    policy.platform.tdx = Some(TdxPlatform {});
-    policy.identity.fmspc = Some(vec![]);
+    policy.platform.tdx = Some(TdxRules::default());
+    policy.platform.tdx.as_mut().unwrap().dcap.fmspc = Some(vec![]);
     assert_eq!(
         Policy::from_toml(&policy.to_toml().unwrap()).unwrap(),
         policy
@@ -68,12 +97,13 @@ fn an_unknown_key_is_an_error_in_every_table() {
     let anchor = anchor.split_once("[").unwrap().0;
     for text in [
         "debug = true".to_owned(),
-        "[platform]\nsnp = {}".to_owned(),
+        "[platform]\nsev = {}".to_owned(),
         "[platform.tdx]\nroot = \"x\"".to_owned(),
         format!("[platform.software]\nanchor_pem{anchor}\nallow = true"),
-        "[tcb]\ndebug = true".to_owned(),
+        format!("[platform.software]\nanchor_pem{anchor}\n[platform.software.rules]\nallow = true"),
+        "[platform.tdx]\nany_machine = true\nmachine = []".to_owned(),
+        "[tcb]\nstatuses = []".to_owned(),
         "[freshness]\nmax_age = 1".to_owned(),
-        "[identity]\nmachine = []".to_owned(),
         "[trust]\nprovers = []".to_owned(),
         format!(
             "[[trust.prover]]\nsystem = \"groth16\"\nexecutable = \"{}\"\nversion = \"1\"",
@@ -95,14 +125,21 @@ fn an_unknown_key_is_an_error_in_every_table() {
 fn what_is_no_policy_is_an_error_that_says_where() {
     let tuple = GOLDEN.split("[release.tdx]").nth(1).unwrap();
     for (text, words) in [
-        ("[tcb]\nstatuses = [\"Revoked\"]".to_owned(), "Revoked"),
-        ("[tcb]\nstatuses = \"UpToDate\"".to_owned(), "line 2"),
         (
-            "[freshness]\nmax_collateral_age_s = -1".to_owned(),
-            "line 2",
+            "[platform.tdx]\ntcb_statuses = [\"Revoked\"]".to_owned(),
+            "Revoked",
         ),
         (
-            "[identity]\nfmspc = [\"b0c06f\"]".to_owned(),
+            "[platform.tdx]\ntcb_statuses = \"UpToDate\"".to_owned(),
+            "line 1",
+        ),
+        (
+            "[platform.tdx]\nmax_collateral_age_s = -1".to_owned(),
+            "line 1",
+        ),
+        ("[freshness]\nclock_skew_s = -1".to_owned(), "line 2"),
+        (
+            "[platform.tdx]\nfmspc = [\"b0c06f\"]".to_owned(),
             "12 hex digits",
         ),
         ("[platform.software]".to_owned(), "anchor_pem"),

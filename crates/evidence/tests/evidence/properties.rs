@@ -2,7 +2,7 @@
 
 use crate::common::Case;
 use proptest::prelude::*;
-use soundproof_evidence::{fuzz, quote::Quote};
+use soundproof_evidence::{fuzz, tdx::Quote};
 use soundproof_protocol::cbor;
 use std::sync::LazyLock;
 

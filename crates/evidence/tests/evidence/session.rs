@@ -31,8 +31,7 @@ fn every_leaf_of_every_tree_leads_to_its_binding() {
         let session = attest(&case.pki.platform, &transcript, &trust, index, leaves).unwrap();
         let (read, binding) = verify_session(&session).unwrap();
         assert_eq!(read, transcript);
-        let quote =
-            soundproof_evidence::quote::Quote::parse(&session.evidence.statement.0).unwrap();
+        let quote = soundproof_evidence::tdx::Quote::parse(&session.evidence.statement.0).unwrap();
         assert_eq!(quote.report_data(), binding.as_bytes());
     }
 }

@@ -20,6 +20,18 @@ fn hardware_demands_every_layer_and_no_swap() {
     assert_eq!(required_layers(Platform::Software), None);
 }
 
+/// Broken if a witness could be put on a GPU that nothing vouches for, on a
+/// platform whose evidence says that hardware protects it.
+#[test]
+fn hardware_allows_no_gpu_without_evidence() {
+    assert!(matches!(
+        check_gpu(Platform::Tdx, true),
+        Err(KeeperError::Gpu)
+    ));
+    assert!(check_gpu(Platform::Tdx, false).is_ok());
+    assert!(check_gpu(Platform::Software, true).is_ok());
+}
+
 async fn keeper(dir: &std::path::Path, sp1_direct: bool) -> Arc<Keeper> {
     use soundproof_attester::software::{Measured, Options, SoftwarePlatform};
     let measured = Measured {

@@ -153,6 +153,7 @@ pub fn endorsements() -> Endorsements {
     Endorsements {
         platform: Platform::Software,
         body: b"{}".to_vec().into(),
+        gpu: None,
     }
 }
 

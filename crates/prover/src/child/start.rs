@@ -140,7 +140,11 @@ impl Start {
             threads: self.threads,
             cpu_seconds: self.cpu_seconds,
             executable_memory: stage.is_some_and(|stage| stage.runs_program),
-            folder_bytes: if stage.is_some() { self.folder_bytes } else { 0 },
+            folder_bytes: if stage.is_some() {
+                self.folder_bytes
+            } else {
+                0
+            },
             gpu: stage.is_some() && self.gpu,
         }
     }

@@ -175,7 +175,9 @@ pub fn confine<K: AsFd>(
     }
     level.insert(Layer::ParentDeath);
 
-    for layer in landlock::apply(own_folders, gpu).map_err(SandboxError::layer(Layer::LandlockFiles))? {
+    for layer in
+        landlock::apply(own_folders, gpu).map_err(SandboxError::layer(Layer::LandlockFiles))?
+    {
         level.insert(layer);
     }
 

@@ -99,7 +99,7 @@ impl ProverConfig {
             cache_bytes: 256 * MIB,
             max_part_bytes: 8 * GIB,
             max_input_bytes: GIB,
-            max_output_bytes: 64 * MIB,
+            max_output_bytes: 256 * MIB,
             hello_time: Duration::from_secs(20),
             load_time: Duration::from_secs(600),
             idle_time: Duration::from_secs(60),

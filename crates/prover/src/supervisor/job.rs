@@ -415,6 +415,9 @@ impl Running {
                     {
                         Ok(Ok(bytes)) if slot.is_none() => *slot = Some(bytes),
                         Ok(Ok(_)) => return Err(Ended::badly(Code::ProverProtocol)),
+                        Ok(Err(WireError::TooLong)) => {
+                            return Err(Ended::badly(Code::OutputTooLarge));
+                        }
                         Ok(Err(e)) => return Err(self.died(&e).await),
                         Err(_) => return Err(Ended::badly(Code::TimeLimit)),
                     }

@@ -283,7 +283,10 @@ fn check_hello(hello: &Hello) -> Result<(), SupervisorError> {
         "program parts of a stage",
     )?;
     rule(
-        hello.stages.iter().all(|stage| stage.folder_bytes > 0 || !stage.gpu),
+        hello
+            .stages
+            .iter()
+            .all(|stage| stage.folder_bytes > 0 || !stage.gpu),
         "a GPU for a stage without folders",
     )
 }

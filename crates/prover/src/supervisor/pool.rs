@@ -273,7 +273,9 @@ impl Pool {
         let folder_bytes = self.config.folders(&self.stage);
         let start = Start {
             cpu_seconds: cpu,
-            ..self.config.start(&self.stage.name, folder_bytes, self.stage.gpu)
+            ..self
+                .config
+                .start(&self.stage.name, folder_bytes, self.stage.gpu)
         };
         let process = self.launcher.launch(start).await?;
         let hello = &process.hello;

@@ -8,6 +8,7 @@
 )]
 
 mod folders;
+mod gpu;
 mod support;
 
 use std::time::Duration;
@@ -499,6 +500,22 @@ async fn input_that_fails_on_the_way() {
         "a stream longer than it said"
     );
     probe.run("echo|echo|").await.unwrap();
+}
+
+/// Fails if a prover could fill the keeper's memory, or if that it tried looked
+/// like an accident.
+#[tokio::test]
+async fn a_proof_that_is_too_large() {
+    let mut config = support::config();
+    config.max_output_bytes = 1000;
+    let probe = Probe::of(config, "plain script").await;
+    let long = format!("echo|echo|{}", "x".repeat(2000));
+    let failure = probe.run(&long).await.unwrap_err();
+    assert_eq!(failure.code, Code::OutputTooLarge);
+    assert!(
+        probe.run("echo|echo|").await.is_ok(),
+        "and the next goes on"
+    );
 }
 
 #[tokio::test]

@@ -1,149 +1,46 @@
-//! Intel TDX: quotes verified by dcap-qvl under Intel's root, which is
-//! compiled in (invariant 8), with Intel's collateral as a PCCS gives it.
-//!
-//! What dcap-qvl reports as text is turned into stable reason codes here; the
-//! text stays what the check found.
+//! Quotes verified by dcap-qvl. What it reports as text is turned into stable
+//! reason codes here; the text stays what the check found.
 
-use crate::{policy::Policy, quote::Quote, reason::Reason};
+use super::collateral::Collateral;
+use crate::{
+    reason::Reason,
+    refusal::{Refusal, Root},
+};
 use dcap_qvl::{
-    QeIdentity, QuoteClaims, QuoteCollateralV3, QuotePolicy, SvnComponent, SvnShortfall, TcbInfo,
-    TcbLevel, TcbStatus,
+    QuoteClaims, QuotePolicy, SvnComponent, SvnShortfall, TcbInfo, TcbLevel, TcbStatus,
     configs::{DefaultConfig, RustCryptoConfig},
     intel,
+    quote::Quote,
     verify::QuoteVerifier,
 };
-use sha2::{Digest as _, Sha384};
-use soundproof_protocol::attestation::{Endorsements, MAX_ENDORSEMENTS};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// SHA-384 of the public key of Intel's SGX Root CA, uncompressed point.
-const INTEL_ROOT_KEY: [u8; 48] = [
+pub(crate) const INTEL_ROOT_KEY: [u8; 48] = [
     0x46, 0xe4, 0x03, 0xbd, 0x34, 0xf0, 0x5a, 0x3f, 0x28, 0x17, 0xab, 0x9b, 0xad, 0xca, 0xac, 0xc7,
     0xff, 0xc9, 0x8e, 0x0f, 0x26, 0x10, 0x08, 0xcd, 0x30, 0xda, 0xe9, 0x36, 0xca, 0xce, 0x18, 0xd5,
     0xdc, 0xf5, 0x8e, 0xef, 0x31, 0x46, 0x36, 0x13, 0xde, 0x15, 0x70, 0xd5, 0x16, 0x20, 0x09, 0x93,
 ];
 
-pub(crate) fn is_intel_root_key(point: &[u8]) -> bool {
-    Sha384::digest(point).as_slice() == INTEL_ROOT_KEY
-}
-
-/// Why a quote or its collateral is refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) reason: Reason,
-    pub(crate) detail: String,
-}
-
-impl Refusal {
-    fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-        }
-    }
-}
-
-/// Collateral, read but not verified.
-pub(crate) struct Collateral {
-    raw: QuoteCollateralV3,
-    tcb_info: TcbInfo,
-    /// Seconds since 1970: the later issue and the earlier next update, and
-    /// the earlier issue, of TCB info and QE identity.
-    pub(crate) from_s: u64,
-    pub(crate) until_s: u64,
-    pub(crate) oldest_s: u64,
-}
-
-impl Collateral {
-    /// Reads endorsements: JSON of `QuoteCollateralV3`, bytes as hex, as PCCS
-    /// clients exchange it.
-    pub(crate) fn read(endorsements: &Endorsements) -> Result<Self, Refusal> {
-        let bytes = &endorsements.body.0;
-        let malformed = |what| Refusal::new(Reason::EndorsementsMalformed, what);
-        if bytes.len() > MAX_ENDORSEMENTS {
-            return Err(malformed("too long"));
-        }
-        let raw: QuoteCollateralV3 =
-            serde_json::from_slice(bytes).map_err(|_| malformed("not DCAP collateral in JSON"))?;
-        let tcb_info: TcbInfo =
-            serde_json::from_str(&raw.tcb_info).map_err(|_| malformed("TCB info is not JSON"))?;
-        let qe_identity: QeIdentity = serde_json::from_str(&raw.qe_identity)
-            .map_err(|_| malformed("QE identity is not JSON"))?;
-        let dates = [
-            &tcb_info.issue_date,
-            &tcb_info.next_update,
-            &qe_identity.issue_date,
-            &qe_identity.next_update,
-        ]
-        .map(|text| seconds(text));
-        let [
-            Some(tcb_from),
-            Some(tcb_until),
-            Some(qe_from),
-            Some(qe_until),
-        ] = dates
-        else {
-            return Err(malformed("a date is not in RFC 3339"));
-        };
-        Ok(Self {
-            raw,
-            tcb_info,
-            from_s: tcb_from.max(qe_from),
-            until_s: tcb_until.min(qe_until),
-            oldest_s: tcb_from.min(qe_from),
-        })
-    }
-}
-
-fn seconds(text: &str) -> Option<u64> {
-    let date = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    u64::try_from(date.unix_timestamp()).ok()
-}
-
-/// Seconds since 1970 as people read them.
-pub(crate) fn date(seconds: u64) -> String {
-    i64::try_from(seconds)
-        .ok()
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|date| date.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{seconds} s since 1970"))
-}
-
-/// Under which root a quote must stand.
-#[derive(Clone, Copy)]
-pub(crate) enum Root<'a> {
-    Intel,
-    Software(&'a [u8]),
-}
-
 /// What a verified quote says.
 pub(crate) struct Verified {
-    pub(crate) claims: QuoteClaims,
+    pub(super) claims: QuoteClaims,
     /// What the platform falls short of, where its TCB is not up to date.
-    pub(crate) shortfall: Option<String>,
+    pub(super) shortfall: Option<String>,
+    /// Seconds since 1970: the earlier issue of TCB info and QE identity.
+    pub(super) oldest_s: u64,
 }
 
-/// Verifies a quote under Intel's root; `None` if the policy does not accept
-/// the platform.
-pub(crate) fn verify(
-    quote: &[u8],
-    collateral: &Collateral,
-    policy: &Policy,
-    now_s: u64,
-) -> Option<Result<Verified, Refusal>> {
-    policy.platform.tdx.as_ref()?;
-    Some(verify_under(Root::Intel, quote, collateral, now_s))
-}
-
-pub(crate) fn verify_under(
+/// Verifies a quote, SGX's or TDX's, to its last signed byte.
+pub(super) fn verify(
     root: Root<'_>,
     quote: &[u8],
     collateral: &Collateral,
     now_s: u64,
 ) -> Result<Verified, Refusal> {
     let verifier = match root {
-        Root::Intel => QuoteVerifier::<DefaultConfig>::new_prod(),
+        Root::Vendor => QuoteVerifier::<DefaultConfig>::new_prod(),
         Root::Software(der) => QuoteVerifier::new(der.to_vec()),
+        Root::Unnamed => return Err(Root::unnamed()),
     }
     // By name: another crate's feature must not choose the backend.
     .with_config::<RustCryptoConfig>();
@@ -157,7 +54,7 @@ pub(crate) fn verify_under(
         )
         .map_err(|error| refusal(&format!("{error:#}"), quote, collateral))?;
     let under_intel = claims.platform.root_key_id == INTEL_ROOT_KEY;
-    if under_intel != matches!(root, Root::Intel) {
+    if under_intel != (root == Root::Vendor) {
         return Err(Refusal::new(
             Reason::AnchorMismatch,
             "signed under the root of another platform",
@@ -166,7 +63,11 @@ pub(crate) fn verify_under(
     let shortfall = (claims.tcb.status != TcbStatus::UpToDate)
         .then(|| shortfall(quote, collateral, true))
         .flatten();
-    Ok(Verified { claims, shortfall })
+    Ok(Verified {
+        claims,
+        shortfall,
+        oldest_s: collateral.oldest_s,
+    })
 }
 
 /// The reason code for one of dcap-qvl's error texts. Tests make each fault
@@ -242,18 +143,18 @@ fn refusal(text: &str, quote: &[u8], collateral: &Collateral) -> Refusal {
 /// reads collateral that may not have been verified.
 fn shortfall(quote: &[u8], collateral: &Collateral, up_to_date: bool) -> Option<String> {
     let quote = Quote::parse(quote).ok()?;
-    let tee_svn = quote.tee_tcb_svn();
-    let chain = intel::extract_cert_chain(quote.raw()).ok()?;
+    let tee_svn = quote.report.as_td10().map(|report| &report.tee_tcb_svn);
+    let chain = intel::extract_cert_chain(&quote).ok()?;
     let pck = intel::parse_pck_extension_with::<RustCryptoConfig>(chain.first()?).ok()?;
     let mut nearest: Option<(&TcbLevel, Vec<SvnShortfall>)> = None;
     for level in &collateral.tcb_info.tcb_levels {
         if up_to_date && level.tcb_status != TcbStatus::UpToDate {
             continue;
         }
-        let mut short = level
-            .shortfalls(&pck.cpu_svn, pck.pce_svn, Some(tee_svn))
-            .ok()?;
-        short.extend(module_shortfall(&collateral.tcb_info, tee_svn, up_to_date));
+        let mut short = level.shortfalls(&pck.cpu_svn, pck.pce_svn, tee_svn).ok()?;
+        short.extend(
+            tee_svn.and_then(|svn| module_shortfall(&collateral.tcb_info, svn, up_to_date)),
+        );
         let nearer = nearest
             .as_ref()
             .is_none_or(|(_, least)| short.len() < least.len());

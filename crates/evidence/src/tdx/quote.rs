@@ -5,9 +5,8 @@
 //! its last byte. What follows the last byte is no part of it and is not looked
 //! at: some firmware hands out a buffer of fixed size.
 
-use crate::bytes::Hex;
+use super::Measurements;
 use dcap_qvl::quote::{Quote as Raw, TDReport10};
-use serde::{Deserialize, Serialize};
 use soundproof_protocol::attestation::MAX_EVIDENCE;
 
 const HEADER: usize = 48;
@@ -18,80 +17,6 @@ const CERT_PCK_CHAIN: u16 = 5;
 const QE_REPORT: usize = 384;
 const SIGNATURE: usize = 64;
 const PUBLIC_KEY: usize = 64;
-
-/// All that decides what runs in a trust domain: the complete tuple that a
-/// policy's release names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Measurements {
-    /// The TDX module.
-    pub mrseam: Hex<48>,
-    /// The module's signer; zero for Intel's.
-    pub mrsignerseam: Hex<48>,
-    /// TD attributes, as they lie in the report.
-    pub tdattributes: Hex<8>,
-    /// Extended features that the domain may use.
-    pub xfam: Hex<8>,
-    /// What the domain was built from.
-    pub mrtd: Hex<48>,
-    /// Set by the owner: configuration.
-    pub mrconfigid: Hex<48>,
-    /// Set by the owner.
-    pub mrowner: Hex<48>,
-    /// Set by the owner.
-    pub mrownerconfig: Hex<48>,
-    /// Extended at run time: firmware and its configuration.
-    pub rtmr0: Hex<48>,
-    /// Boot loader and kernel.
-    pub rtmr1: Hex<48>,
-    /// Operating system.
-    pub rtmr2: Hex<48>,
-    /// Application.
-    pub rtmr3: Hex<48>,
-}
-
-impl Measurements {
-    /// Names of the fields in which two tuples differ.
-    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let pairs: [(&'static str, bool); 12] = [
-            ("mrseam", self.mrseam == other.mrseam),
-            ("mrsignerseam", self.mrsignerseam == other.mrsignerseam),
-            ("tdattributes", self.tdattributes == other.tdattributes),
-            ("xfam", self.xfam == other.xfam),
-            ("mrtd", self.mrtd == other.mrtd),
-            ("mrconfigid", self.mrconfigid == other.mrconfigid),
-            ("mrowner", self.mrowner == other.mrowner),
-            ("mrownerconfig", self.mrownerconfig == other.mrownerconfig),
-            ("rtmr0", self.rtmr0 == other.rtmr0),
-            ("rtmr1", self.rtmr1 == other.rtmr1),
-            ("rtmr2", self.rtmr2 == other.rtmr2),
-            ("rtmr3", self.rtmr3 == other.rtmr3),
-        ];
-        pairs
-            .into_iter()
-            .filter_map(|(name, same)| (!same).then_some(name))
-            .collect()
-    }
-}
-
-impl From<&TDReport10> for Measurements {
-    fn from(report: &TDReport10) -> Self {
-        Self {
-            mrseam: Hex(report.mr_seam),
-            mrsignerseam: Hex(report.mr_signer_seam),
-            tdattributes: Hex(report.td_attributes),
-            xfam: Hex(report.xfam),
-            mrtd: Hex(report.mr_td),
-            mrconfigid: Hex(report.mr_config_id),
-            mrowner: Hex(report.mr_owner),
-            mrownerconfig: Hex(report.mr_owner_config),
-            rtmr0: Hex(report.rt_mr0),
-            rtmr1: Hex(report.rt_mr1),
-            rtmr2: Hex(report.rt_mr2),
-            rtmr3: Hex(report.rt_mr3),
-        }
-    }
-}
 
 /// Why bytes are not a TDX quote.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,7 +44,7 @@ pub enum QuoteError {
 
 /// A quote that was read, not verified.
 pub struct Quote {
-    raw: Raw,
+    version: u16,
     report: TDReport10,
 }
 
@@ -136,12 +61,15 @@ impl Quote {
         check_framing(bytes)?;
         let raw = Raw::parse(bytes).map_err(|_| QuoteError::Malformed)?;
         let report = *raw.report.as_td10().ok_or(QuoteError::Malformed)?;
-        Ok(Self { raw, report })
+        Ok(Self {
+            version: raw.header.version,
+            report,
+        })
     }
 
     /// Version of the format.
     pub fn version(&self) -> u16 {
-        self.raw.header.version
+        self.version
     }
 
     /// What runs.
@@ -166,10 +94,6 @@ impl Quote {
             .td_attributes
             .first()
             .is_some_and(|tud| tud & 1 != 0)
-    }
-
-    pub(crate) fn raw(&self) -> &Raw {
-        &self.raw
     }
 }
 
