@@ -113,10 +113,9 @@ impl Bundle {
             Err(_) => Target::for_evidence(evidence, given)?,
         };
         let Some(target) = target else {
-            return Ok(given.cloned().unwrap_or(Endorsements {
-                platform: evidence.platform,
-                body: Vec::new().into(),
-            }));
+            return Ok(given
+                .cloned()
+                .unwrap_or_else(|| Endorsements::new(evidence.platform, Vec::new())));
         };
         let newest = self
             .items
@@ -137,10 +136,9 @@ pub(crate) fn join(
     given: Option<&Endorsements>,
     item: &Item,
 ) -> Endorsements {
-    let mut endorsements = given.cloned().unwrap_or(Endorsements {
-        platform: evidence.platform,
-        body: Vec::new().into(),
-    });
+    let mut endorsements = given
+        .cloned()
+        .unwrap_or_else(|| Endorsements::new(evidence.platform, Vec::new()));
     endorsements.body = match &item.target {
         Target::Vlek { .. } | Target::Chain { .. } => {
             let read = |bytes: &[u8]| SnpBody::from_slice(bytes).unwrap_or_default();

@@ -296,14 +296,19 @@ enum Family {
     None,
 }
 
-/// By name: a software kind has its platform's formats.
+/// A software kind has its platform's formats.
 fn family(platform: Platform) -> Family {
-    let name = platform.name();
-    match name.strip_prefix("software-").unwrap_or(name) {
-        "software" | "tdx" | "sgx" | "dstack" => Family::Dcap,
-        "azure-tdx" => Family::AzureDcap,
-        "snp" => Family::Snp,
-        "azure-snp" => Family::AzureSnp,
+    match platform {
+        Platform::Software
+        | Platform::Tdx
+        | Platform::Sgx
+        | Platform::Dstack
+        | Platform::SoftwareSgx
+        | Platform::SoftwareDstack => Family::Dcap,
+        Platform::AzureTdx | Platform::SoftwareAzureTdx => Family::AzureDcap,
+        Platform::Snp | Platform::SoftwareSnp => Family::Snp,
+        Platform::AzureSnp | Platform::SoftwareAzureSnp => Family::AzureSnp,
+        // Nitro's documents carry their whole chain.
         _ => Family::None,
     }
 }

@@ -8,8 +8,8 @@ use crate::{
     config::GatewayConfig,
     problem::Problem,
 };
-use soundproof_collateral::{Collateral, CollateralError, Figures, Status, Target};
-use soundproof_protocol::{api::SessionOpened, attestation::Endorsements, digest::Digest, error::Code};
+use soundproof_collateral::{Collateral, Figures, Status, Target};
+use soundproof_protocol::{api::SessionOpened, attestation::{Endorsements, Evidence}, digest::Digest, error::Code};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -71,55 +71,47 @@ impl Stapler {
         let Some(given) = &opened.endorsements else {
             return Ok(());
         };
-        let target = match Target::for_evidence(&opened.evidence, Some(given)) {
-            Ok(None) => return Ok(()),
-            Ok(Some(target)) => target,
+        match Target::for_evidence(&opened.evidence, Some(given)) {
+            Ok(target) => *self.needed() = target,
             Err(error) => {
                 // The reader's verdict will say what is wrong with it.
                 tracing::warn!(%error, "no endorsements are stapled");
                 return Ok(());
             }
-        };
-        *self.needed() = Some(target.clone());
-        let stapled = self.fetch(target, opened, given.clone()).await?;
-        opened.endorsements_digest = stapled.digest();
-        let sent = !held.contains(&opened.endorsements_digest);
-        opened.endorsements = sent.then_some(stapled);
+        }
+        let (evidence, given) = (opened.evidence.clone(), given.clone());
+        if let Some(stapled) = self.fetch(evidence, given).await? {
+            opened.endorsements_digest = stapled.digest();
+            let sent = !held.contains(&opened.endorsements_digest);
+            opened.endorsements = sent.then_some(stapled);
+        }
         Ok(())
     }
 
     /// In a task of its own: what a reader does not wait for goes on for the
-    /// next one.
+    /// next one. `None` where nothing is missing.
     async fn fetch(
         &self,
-        target: Target,
-        opened: &SessionOpened,
+        evidence: Evidence,
         given: Endorsements,
-    ) -> Result<Endorsements, Problem> {
+    ) -> Result<Option<Endorsements>, Problem> {
         let collateral = self.collateral.clone();
-        let fetching = tokio::spawn({
-            let target = target.clone();
-            async move { collateral.get(&target, now_ms()).await }
+        let fetching = tokio::spawn(async move {
+            let given = Some(&given);
+            collateral.endorse(&evidence, given, now_ms()).await
         });
-        let held = match timeout(PATIENCE, fetching).await {
-            Ok(Ok(Ok(held))) => held,
+        match timeout(PATIENCE, fetching).await {
+            Ok(Ok(Ok(stapled))) => Ok(stapled),
             Ok(Ok(Err(error))) => {
-                log(&error);
-                return Err(missing());
+                tracing::error!(%error, remedy = error.remedy(), "no endorsements for this machine");
+                Err(missing())
             }
-            Ok(Err(_)) => return Err(Code::Internal.into()),
+            Ok(Err(_)) => Err(Code::Internal.into()),
             Err(_) => {
-                tracing::warn!(
-                    target = target.name(),
-                    "endorsements are still being fetched; a session was refused"
-                );
-                return Err(missing());
+                tracing::warn!("endorsements are still being fetched; a session was refused");
+                Err(missing())
             }
-        };
-        if held.stale {
-            tracing::debug!("endorsements that are stapled are due for a fresh copy");
         }
-        Ok(held.join(&opened.evidence, Some(&given)))
     }
 
     /// For the metrics.
@@ -135,10 +127,6 @@ impl Stapler {
 /// The log has the sources and what each answered; they are not for strangers.
 fn missing() -> Problem {
     Problem::new(Code::EndorsementsUnavailable).after(30)
-}
-
-fn log(error: &CollateralError) {
-    tracing::error!(%error, remedy = error.remedy(), "no endorsements for this machine");
 }
 
 /// Has them fetched anew before they end.

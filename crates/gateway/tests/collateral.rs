@@ -19,7 +19,7 @@ use soundproof_protocol::{
     api::{MAX_SESSION_OPENED, OpenSession, SessionOpened},
     attestation::{Endorsements, Role},
     binding::Binding,
-    cbor::{self, Bytes},
+    cbor,
     digest::Digest,
     error::Code,
     id::Nonce,
@@ -53,10 +53,7 @@ impl World {
         let service = FakeServices::start().await.unwrap();
         service.give_dcap(&issued.body.0);
         let keeper = Arc::new(FakeKeeper::new());
-        let given = Endorsements {
-            platform: platform.platform(),
-            body: Bytes(Vec::new()),
-        };
+        let given = Endorsements::new(platform.platform(), Vec::new());
         *keeper.session.lock().unwrap() = Some(SessionOpened {
             evidence: platform.evidence(&binding).unwrap(),
             endorsements_digest: given.digest(),

@@ -13,6 +13,8 @@ pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
 pub struct AppraiseRequest {
     /// Name of the policy to judge by.
     pub policy: String,
+    /// Who will rely on the answer; 1 to 256 characters.
+    pub audience: String,
     /// 16 to 64 bytes, hexadecimal: whoever asks makes them fresh, and finds
     /// them in the answer. With a session: those that the session was opened
     /// with, which its transcript must carry.
@@ -48,7 +50,7 @@ pub struct AppraiseAnswer {
     pub accepted: bool,
     /// The policy's name.
     pub policy: String,
-    /// SHA-256 of the policy's file, hexadecimal.
+    /// Digest of the policy, hexadecimal.
     pub policy_digest: String,
     /// The nonce that was sent.
     pub nonce: String,
@@ -59,6 +61,37 @@ pub struct AppraiseAnswer {
     /// Every check, with what was expected, what was found, and what to do.
     #[schema(value_type = Object)]
     pub verdict: soundproof_evidence::Verdict,
+    /// The same as an attestation result (EAR): a JWT that this service signs,
+    /// with nonce, audience, end and the policy's digest. Relying on it is
+    /// trusting whoever runs the service.
+    pub ear: String,
+}
+
+/// GET /v1/keys: a JSON Web Key Set (RFC 7517).
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct KeySet {
+    /// The one key that answers are signed with.
+    pub keys: Vec<Key>,
+}
+
+/// A key of ES256.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Key {
+    /// `EC`.
+    pub kty: &'static str,
+    /// `P-256`.
+    pub crv: &'static str,
+    /// `ES256`.
+    pub alg: &'static str,
+    /// `sig`.
+    #[serde(rename = "use")]
+    pub purpose: &'static str,
+    /// Its name in tokens.
+    pub kid: String,
+    /// base64url.
+    pub x: String,
+    /// base64url.
+    pub y: String,
 }
 
 /// GET /v1/policies.
@@ -73,6 +106,6 @@ pub struct PolicyList {
 pub struct PolicyView {
     /// Its name.
     pub name: String,
-    /// SHA-256 of its file, hexadecimal.
+    /// Its digest, hexadecimal.
     pub digest: String,
 }

@@ -20,11 +20,15 @@ use soundproof_protocol::{
 /// Bytes around evidence and endorsements in their encodings at most.
 const AROUND: usize = 64 * 1024;
 
+/// Characters of an audience at most.
+const MAX_AUDIENCE: usize = 256;
+
 /// A request, read and consistent in itself.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) policy: String,
-    pub(crate) nonce: String,
+    pub(crate) audience: String,
+    pub(crate) nonce: Vec<u8>,
     pub(crate) evidence: Evidence,
     /// Those that came along.
     pub(crate) endorsements: Option<Endorsements>,
@@ -46,9 +50,12 @@ pub(crate) fn parse(body: &[u8]) -> Result<Asked, Problem> {
     if !(16..=64).contains(&nonce.len()) {
         return Err(malformed("nonce: it must have 16 to 64 bytes"));
     }
+    if !(1..=MAX_AUDIENCE).contains(&request.audience.chars().count()) {
+        return Err(malformed("audience: it must have 1 to 256 characters"));
+    }
     let asked = match (&request.session, &request.evidence) {
         (Some(session), None) => of_session(&request, session, &nonce)?,
-        (None, Some(evidence)) => of_evidence(&request, evidence)?,
+        (None, Some(evidence)) => of_evidence(&request, evidence, &nonce)?,
         _ => return Err(malformed("send a session, or evidence with its root")),
     };
     let expected = request.binding.as_deref();
@@ -75,7 +82,8 @@ fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<
     }
     Ok(Asked {
         policy: request.policy.clone(),
-        nonce: request.nonce.clone(),
+        audience: request.audience.clone(),
+        nonce: nonce.to_vec(),
         trust: trust(&session.trust.0)?,
         evidence: session.evidence,
         endorsements: Some(session.endorsements),
@@ -83,7 +91,11 @@ fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<
     })
 }
 
-fn of_evidence(request: &AppraiseRequest, evidence: &str) -> Result<Asked, Problem> {
+fn of_evidence(
+    request: &AppraiseRequest,
+    evidence: &str,
+    nonce: &[u8],
+) -> Result<Asked, Problem> {
     let text = request.root.as_deref();
     let text = text.ok_or_else(|| malformed("root: it is demanded with evidence"))?;
     let mut root = [0; 32];
@@ -99,7 +111,8 @@ fn of_evidence(request: &AppraiseRequest, evidence: &str) -> Result<Asked, Probl
     let evidence: Evidence = decoded("evidence", evidence, 2 * MAX_EVIDENCE + AROUND)?;
     Ok(Asked {
         policy: request.policy.clone(),
-        nonce: request.nonce.clone(),
+        audience: request.audience.clone(),
+        nonce: nonce.to_vec(),
         binding: Binding::new(
             evidence.platform,
             Role::Keeper,

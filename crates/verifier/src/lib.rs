@@ -13,7 +13,7 @@
 //! |---|---|
 //! | [`api`] | what is asked and answered |
 //! | [`policies`] | the folder of policies |
-//! | `judge` | from a request to a verdict |
+//! | `judge`, [`signer`] | from a request to a verdict, and to an attestation result |
 //! | `routes`, `openapi`, `metrics`, `problem` | HTTP |
 //! | `server`, `tls` | connections |
 #![forbid(unsafe_code)]
@@ -26,9 +26,11 @@ pub mod policies;
 mod problem;
 mod routes;
 mod server;
+pub mod signer;
 mod tls;
 
 pub use policies::Policies;
+pub use signer::Signer;
 
 use soundproof_collateral::{Collateral, CollateralConfig, CollateralError};
 use soundproof_protocol::digest::Digest;
@@ -45,6 +47,11 @@ pub struct VerifierConfig {
     pub listen: SocketAddr,
     /// Folder of policies, `NAME.toml` each.
     pub policies: PathBuf,
+    /// Who appraises: the URI or name that its users know its key by. Default
+    /// `soundproof-verifier`.
+    pub issuer: String,
+    /// Seconds that an attestation result may be relied on. Default 300.
+    pub lifetime_s: u64,
     /// Serve on an address that others can reach: everybody who can may ask.
     pub open_to_all: bool,
     /// PEM files of a certificate chain and its private key. Default: off
@@ -69,6 +76,8 @@ impl VerifierConfig {
         Self {
             listen,
             policies: policies.into(),
+            issuer: "soundproof-verifier".into(),
+            lifetime_s: 300,
             open_to_all: false,
             certificate: None,
             collateral: None,
@@ -115,6 +124,7 @@ pub(crate) struct App {
     pub(crate) metrics: metrics::Metrics,
     pub(crate) rates: routes::Rates,
     pub(crate) appraisals: Semaphore,
+    pub(crate) signer: Signer,
     pub(crate) tls: bool,
     /// Milliseconds since 1970.
     pub(crate) clock: fn() -> u64,
@@ -130,11 +140,16 @@ pub struct Verifier {
 
 impl Verifier {
     /// Reads the policies and takes the address. `clock` is milliseconds since
-    /// 1970, by which everything is judged.
+    /// 1970, by which everything is judged; `key` is what answers are signed
+    /// with.
     ///
     /// # Errors
     /// [`VerifierError`].
-    pub async fn open(config: VerifierConfig, clock: fn() -> u64) -> Result<Self, VerifierError> {
+    pub async fn open(
+        config: VerifierConfig,
+        key: signer::SigningKey,
+        clock: fn() -> u64,
+    ) -> Result<Self, VerifierError> {
         if !config.listen.ip().is_loopback() && !config.open_to_all {
             let why = "off loopback everybody may ask who reaches it: say open_to_all";
             return Err(VerifierError::Config(why.into()));
@@ -159,6 +174,7 @@ impl Verifier {
                 metrics: metrics::Metrics::new(),
                 rates: routes::Rates::new(config.rate),
                 appraisals: Semaphore::new(config.appraisals.max(1) as usize),
+                signer: Signer::new(key, &config.issuer, config.lifetime_s),
                 tls: tls.is_some(),
                 clock,
                 config,
@@ -179,6 +195,11 @@ impl Verifier {
     /// HTTP.
     pub fn spki(&self) -> Option<Digest> {
         self.tls.as_ref().map(|tls| tls.spki)
+    }
+
+    /// The key that answers are signed with.
+    pub fn key(&self) -> api::Key {
+        self.app.signer.key()
     }
 
     /// The names of its policies.

@@ -17,7 +17,7 @@ const MAX_NAME: usize = 64;
 pub struct Named {
     /// What it accepts.
     pub policy: Policy,
-    /// SHA-256 of its file.
+    /// [`Policy::digest`]: comments and the order of keys do not count.
     pub digest: Digest,
 }
 
@@ -57,7 +57,7 @@ impl Policies {
                 .and_then(|file| file.take(MAX_POLICY as u64 + 1).read_to_string(&mut text))
                 .map_err(unreadable(&path))?;
             let policy = Policy::from_toml(&text).map_err(|error| wrong(&path, error.to_string()))?;
-            let digest = Digest::of(text.as_bytes());
+            let digest = policy.digest();
             policies.insert(name.to_owned(), Named { policy, digest });
         }
         if policies.is_empty() {
@@ -100,7 +100,10 @@ mod tests {
         std::fs::write(folder.path().join("README.md"), "not a policy").unwrap();
         let policies = Policies::read(folder.path()).unwrap();
         assert_eq!(policies.names().collect::<Vec<_>>(), ["nothing"]);
-        assert_eq!(policies.get("nothing").unwrap().digest, Digest::of(b""));
+        assert_eq!(
+            policies.get("nothing").unwrap().digest,
+            Policy::default().digest()
+        );
         assert!(policies.get("other").is_none());
         for (name, text) in [
             ("Wrong.toml", ""),

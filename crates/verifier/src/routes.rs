@@ -2,7 +2,7 @@
 
 use crate::{
     App,
-    api::{AppraiseAnswer, AppraiseRequest, MAX_REQUEST, PolicyList, PolicyView},
+    api::{AppraiseAnswer, AppraiseRequest, KeySet, MAX_REQUEST, PolicyList, PolicyView},
     judge, openapi,
     problem::{Problem, ProblemCode},
     server::Source,
@@ -39,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/appraise", post(appraise))
         .route("/v1/policies", get(policies))
+        .route("/v1/keys", get(keys))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi::get))
@@ -98,15 +99,27 @@ fn judged(
     let accepted = verdict.clone().accept().is_ok();
     let platform = asked.evidence.platform.name();
     app.metrics.verdict(&asked.policy, platform, accepted);
+    let ear = app.signer.sign(&verdict, &named.policy, asked, now_ms);
+    let ear = ear.ok_or_else(|| Problem::new(Code::Internal))?;
     tracing::info!(policy = asked.policy, platform, accepted, "a verdict");
     Ok(AppraiseAnswer {
         accepted,
         policy: asked.policy.clone(),
         policy_digest: named.digest.to_string(),
-        nonce: asked.nonce.clone(),
+        nonce: hex::encode(&asked.nonce),
         binding: hex::encode(asked.binding.as_bytes()),
         judged_at_ms: now_ms,
         verdict,
+        ear,
+    })
+}
+
+/// The key that answers are signed with.
+#[utoipa::path(get, path = "/v1/keys", tag = "verifier",
+    responses((status = 200, body = KeySet)))]
+pub(crate) async fn keys(State(app): State<Arc<App>>) -> Json<KeySet> {
+    Json(KeySet {
+        keys: vec![app.signer.key()],
     })
 }
 

@@ -6,7 +6,11 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use soundproof_attester::Attester as _;
 use soundproof_collateral::{CollateralConfig, Kind, SourceConfig};
-use soundproof_evidence::{appraise, verify_session};
+use soundproof_evidence::{
+    appraise,
+    ear::{Ear, EarError, Expected, policy_id},
+    verify_session,
+};
 use soundproof_protocol::{
     cbor, error::Code, id::Nonce, receipt::SessionEvidence, trust::TrustConfiguration,
 };
@@ -15,11 +19,28 @@ use soundproof_testkit::{
     pki::{Fault, NOW_MS, Pki},
     session,
 };
-use soundproof_verifier::{Verifier, VerifierConfig};
+use soundproof_verifier::{Verifier, VerifierConfig, signer::SigningKey};
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const NONCE: Nonce = Nonce([9; 32]);
+
+fn key() -> SigningKey {
+    SigningKey::from_slice(&[0x11; 32]).unwrap()
+}
+
+/// As a relying party reads an answer.
+fn relied_on(answer: &Value, nonce: &[u8]) -> Result<Ear, EarError> {
+    let expected = Expected {
+        issuer: "soundproof-verifier",
+        audience: "us",
+        nonce: Some(nonce),
+        now_s: NOW_MS / 1000,
+        clock_skew_s: 0,
+    };
+    let token = answer["ear"].as_str().unwrap();
+    Ear::verify(token, key().verifying_key(), &expected)
+}
 
 fn now() -> u64 {
     NOW_MS
@@ -44,7 +65,7 @@ impl World {
         let mut config = VerifierConfig::new(([127, 0, 0, 1], 0).into(), folder.path());
         config.rate = (10_000, 10_000);
         change(&mut config);
-        let verifier = Verifier::open(config, now).await.unwrap();
+        let verifier = Verifier::open(config, key(), now).await.unwrap();
         let url = verifier.url();
         let stop = CancellationToken::new();
         tokio::spawn(verifier.serve(stop.clone()));
@@ -90,7 +111,7 @@ fn encoded<T: minicbor::Encode<()>>(value: &T) -> String {
 }
 
 fn of_session(session: &SessionEvidence, policy: &str) -> Value {
-    json!({ "policy": policy, "nonce": hex::encode(NONCE.0), "session": encoded(session) })
+    json!({ "policy": policy, "audience": "us", "nonce": hex::encode(NONCE.0), "session": encoded(session) })
 }
 
 /// With every field of the other form.
@@ -99,6 +120,7 @@ fn of_evidence(session: &SessionEvidence) -> Value {
     let root = session.path.root_from(&transcript.unwrap().leaf()).unwrap();
     json!({
         "policy": "ours",
+        "audience": "us",
         "nonce": hex::encode(NONCE.0),
         "evidence": encoded(&session.evidence),
         "endorsements": encoded(&session.endorsements),
@@ -125,6 +147,7 @@ async fn the_same_verdict_as_the_library() {
     let (evidence, endorsements) = (&session.evidence, &session.endorsements);
     let own = appraise(evidence, endorsements, &binding, &trust, &policy, NOW_MS);
     let own = serde_json::to_value(&own).unwrap();
+    let nonce = NONCE.0;
     let mut with_binding = of_session(&session, "ours");
     with_binding["binding"] = hex::encode(binding.as_bytes()).into();
     for body in [of_session(&session, "ours"), with_binding, of_evidence(&session)] {
@@ -136,9 +159,20 @@ async fn the_same_verdict_as_the_library() {
         assert_eq!(answer["binding"], hex::encode(binding.as_bytes()));
         assert_eq!(answer["policy"], "ours");
         assert_eq!(answer["judged_at_ms"], NOW_MS);
+        let ear = relied_on(&answer, &nonce).unwrap();
+        assert!(ear.submods["software"].soundproof.accepted);
+        assert_eq!(
+            ear.submods["software"].ear_appraisal_policy_ids,
+            [policy_id(&policy)]
+        );
+        assert!(relied_on(&answer, &[1; 32]).is_err());
     }
     let (status, answer) = world.post(&of_session(&session, "nothing")).await;
     assert_eq!((status, &answer["accepted"]), (StatusCode::OK, &json!(false)));
+    let ear = relied_on(&answer, &nonce).unwrap();
+    assert!(!ear.submods["software"].soundproof.accepted);
+    let keys: Value = serde_json::from_str(&world.get("/v1/keys").await).unwrap();
+    assert_eq!(keys["keys"][0]["crv"], "P-256");
     let metrics = world.get("/metrics").await;
     assert!(metrics.contains("accepted=\"true\"") && metrics.contains("policy=\"nothing\""));
     assert!(!metrics.contains(&hex::encode(NONCE.0)));
@@ -196,6 +230,8 @@ async fn requests_that_are_none() {
         json!({}),
         json!([]),
         without(sound.clone(), "nonce"),
+        without(sound.clone(), "audience"),
+        with("audience", "x".repeat(257).into()),
         without(sound.clone(), "session"),
         without(of_evidence(&session), "root"),
         without(of_evidence(&session), "trust"),
@@ -283,9 +319,9 @@ async fn off_loopback_it_must_be_said_and_is_tls() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("nothing.toml"), "").unwrap();
     let mut config = VerifierConfig::new(([0, 0, 0, 0], 0).into(), folder.path());
-    assert!(Verifier::open(config.clone(), now).await.is_err());
+    assert!(Verifier::open(config.clone(), key(), now).await.is_err());
     config.open_to_all = true;
-    let verifier = Verifier::open(config, now).await.unwrap();
+    let verifier = Verifier::open(config, key(), now).await.unwrap();
     assert!(verifier.url().starts_with("https://") && verifier.spki().is_some());
 }
 

@@ -1,13 +1,20 @@
 //! `soundproof verifier serve`: appraises evidence for clients that cannot do
 //! it themselves. They trust whoever runs it.
 
-use crate::{failure::Failure, output::Output};
+use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::{now_ms, protocol::error::Code};
 use soundproof_collateral::CollateralConfig;
-use soundproof_verifier::{Verifier, VerifierConfig, VerifierError};
+use soundproof_verifier::{
+    Verifier, VerifierConfig, VerifierError,
+    api::Key,
+    signer::{self, SigningKey},
+};
 use std::{net::SocketAddr, path::PathBuf};
 use tokio_util::sync::CancellationToken;
+
+/// Bytes of a key's file at most.
+const MAX_KEY: usize = 256;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -24,6 +31,16 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one. TLS off loopback
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7602")]
     listen: SocketAddr,
+    /// File of the key that answers are signed with (ES256); made if it is not
+    /// there [default: a key that ends with this process]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Who appraises: the URI or name that clients know the key by
+    #[arg(long, value_name = "NAME", default_value = "soundproof-verifier")]
+    issuer: String,
+    /// Seconds that an answer may be relied on
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    lifetime: u64,
     /// Serve on an address that others can reach: everybody who can may ask
     #[arg(long)]
     open_to_all: bool,
@@ -57,11 +74,13 @@ struct Listening {
     #[serde(skip_serializing_if = "Option::is_none")]
     spki: Option<String>,
     policies: Vec<String>,
+    /// Verifies the answers' signatures.
+    key: Key,
 }
 
 pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure> {
     let Command::Serve(args) = command;
-    let verifier = Verifier::open(args.config(), now_ms)
+    let verifier = Verifier::open(args.config(), args.key()?, now_ms)
         .await
         .map_err(failure)?;
     let stop = CancellationToken::new();
@@ -71,11 +90,13 @@ pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure
         url: verifier.url(),
         spki: verifier.spki().map(|spki| spki.to_string()),
         policies: verifier.policies(),
+        key: verifier.key(),
     };
     let mut text = format!(
-        "listening on {}\npolicies     {}",
+        "listening on {}\npolicies     {}\nsigns with   {} (/v1/keys)",
         listening.url,
-        listening.policies.join(", ")
+        listening.policies.join(", "),
+        listening.key.kid
     );
     if let Some(spki) = &listening.spki {
         text.push_str(&format!("\nTLS key      {spki}"));
@@ -90,8 +111,34 @@ pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure
 }
 
 impl Serve {
+    /// The key of the file, which is made if it is not there.
+    fn key(&self) -> Result<SigningKey, Failure> {
+        let unheard =
+            |error: std::io::Error| Failure::new(Code::Internal, format!("randomness: {error}"));
+        let Some(path) = &self.key else {
+            return signer::generate().map(|(key, _)| key).map_err(unheard);
+        };
+        if !path.exists() {
+            let (key, text) = signer::generate().map_err(unheard)?;
+            files::write(path, text.as_bytes(), true)?;
+            return Ok(key);
+        }
+        let text = files::read(path, MAX_KEY)?;
+        core::str::from_utf8(&text)
+            .ok()
+            .and_then(signer::from_hex)
+            .ok_or_else(|| {
+                Failure::usage(
+                    format!("{} holds no key", path.display()),
+                    "It must hold 64 hexadecimal digits; name a file that is not there and one is made.",
+                )
+            })
+    }
+
     fn config(&self) -> VerifierConfig {
         let mut config = VerifierConfig::new(self.listen, &self.policies);
+        config.issuer = self.issuer.clone();
+        config.lifetime_s = self.lifetime;
         config.open_to_all = self.open_to_all;
         config.certificate = self.tls_certificate.clone().zip(self.tls_key.clone());
         config.rate = (self.rate, self.rate.saturating_mul(5));

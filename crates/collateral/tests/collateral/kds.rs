@@ -144,10 +144,7 @@ async fn damaged_evidence_asks_nobody() {
         gpu: None,
         runtime: None,
     };
-    let given = Endorsements {
-        platform: Platform::Software,
-        body: Bytes(Vec::new()),
-    };
+    let given = Endorsements::new(Platform::Software, Vec::new());
     let result = collateral.endorse(&evidence, Some(&given), NOW).await;
     assert!(matches!(result, Err(CollateralError::Target(_))));
     assert!(service.asked().is_empty());
