@@ -8,6 +8,7 @@
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
 //! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
 //! | [`seen`] | what may never go back: the highest TCB evaluation seen |
@@ -43,6 +44,7 @@ pub mod tdx;
 mod trust;
 pub mod vector;
 pub mod verdict;
+pub mod x509;
 
 pub use appraise::{SOFTWARE_WARNING, appraise, explain, explain_under};
 pub use bytes::Hex;

@@ -7,10 +7,13 @@
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
 //! | [`fakes`] | stand-ins for services outside: collateral |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
+//! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
 #![forbid(unsafe_code)]
 
+pub mod der;
 pub mod fakes;
 pub mod pki;
 pub mod secrets;
 pub mod server;
 pub mod session;
+pub mod x509;

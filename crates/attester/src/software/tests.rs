@@ -1,5 +1,5 @@
 use super::*;
-use soundproof_evidence::{Outcome, appraise, quote::Quote};
+use soundproof_evidence::{Outcome, appraise, tdx::Quote};
 use soundproof_protocol::{attestation::Role, digest::Digest, trust::ProverIdentity};
 
 const NOW_MS: u64 = 1_795_000_000_000;

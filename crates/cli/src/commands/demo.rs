@@ -103,7 +103,7 @@ struct Run {
 }
 
 pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
-    output.say(soundproof::evidence::software::WARNING);
+    output.say(soundproof::evidence::SOFTWARE_WARNING);
     output.say(
         "It shows the whole path: every check is made as on hardware, under a trust anchor that \
          was made a moment ago on this machine.\n",

@@ -12,3 +12,4 @@ mod properties;
 mod rules;
 mod session;
 mod speed;
+mod x509;
