@@ -103,7 +103,7 @@ impl Window {
 
     /// A list without an end says nothing about how long it holds.
     fn list(&mut self, part: &'static str, list: &[u8]) -> Result<(), &'static str> {
-        let list = CertificateList::from_der(list).map_err(|_| part)?.tbs_cert_list;
+        let list = list_of(list).ok_or(part)?.tbs_cert_list;
         let until = list.next_update.as_ref().ok_or(part)?;
         self.narrow(part, ms(&list.this_update), ms(until));
         Ok(())
@@ -132,6 +132,11 @@ pub fn date(ms: u64) -> String {
 pub(crate) fn parse_date(text: &str) -> Option<u64> {
     let date = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
+/// A revocation list, DER.
+pub(crate) fn list_of(der: &[u8]) -> Option<CertificateList> {
+    CertificateList::from_der(der).ok()
 }
 
 /// One to [`MAX_CHAIN`] certificates in PEM, leaf first.
@@ -212,7 +217,7 @@ pub(crate) fn bare_dcap(body: &[u8]) -> Result<Item, &'static str> {
     };
     let mut fmspc = [0; 6];
     hex::decode_to_slice(&info.fmspc, &mut fmspc).map_err(|_| "TCB info")?;
-    let list = CertificateList::from_der(&collateral.pck_crl).map_err(|_| "PCK CRL")?;
+    let list = list_of(&collateral.pck_crl).ok_or("PCK CRL")?;
     let ca = target::issuer(&list.tbs_cert_list.issuer).ok_or("PCK CRL")?;
     let fetched_ms = parse_date(&info.issue_date).ok_or("TCB info")?;
     Item::new(

@@ -8,7 +8,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use x509_cert::der::{
-    Decode as _, Encode as _, Reader as _, SliceReader, Tag,
+    Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _,
     asn1::{AnyRef, GeneralizedTime, Null, ObjectIdentifier, OctetString},
 };
 

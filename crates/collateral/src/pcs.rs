@@ -9,7 +9,7 @@ use crate::{
     config::{Evaluation, Kind},
     fault::{At as _, Failure, Fault},
     http::{Http, Reply},
-    item::pem_chain,
+    item::{list_of, pem_chain},
     target::{Fmspc, PckCa, Tee},
 };
 use dcap_qvl::QuoteCollateralV3;
@@ -18,7 +18,6 @@ use percent_encoding::percent_decode_str;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use x509_cert::{crl::CertificateList, der::Decode as _};
 
 /// Where the list of Intel's root is.
 pub(crate) const ROOT_CRL: &str =
@@ -242,7 +241,7 @@ fn chain(reply: &Reply, names: &[&str]) -> Result<String, Fault> {
 pub(crate) fn list(body: Vec<u8>) -> Result<Vec<u8>, Fault> {
     const WHAT: Fault = Fault::Malformed("revocation list");
     let der = match body.first() {
-        Some(0x30) if CertificateList::from_der(&body).is_ok() => return Ok(body),
+        Some(0x30) if list_of(&body).is_some() => return Ok(body),
         Some(b'-') => {
             let text = core::str::from_utf8(&body).map_err(|_| WHAT)?;
             let (label, der) = x509_cert::der::SecretDocument::from_pem(text)
@@ -255,8 +254,7 @@ pub(crate) fn list(body: Vec<u8>) -> Result<Vec<u8>, Fault> {
         }
         _ => hex::decode(body.trim_ascii()).map_err(|_| WHAT)?,
     };
-    CertificateList::from_der(&der).map_err(|_| WHAT)?;
-    Ok(der)
+    list_of(&der).map(|_| der).ok_or(WHAT)
 }
 
 #[cfg(test)]
