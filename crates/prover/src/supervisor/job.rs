@@ -402,6 +402,9 @@ impl Running {
                     return Ok(Answer::Intermediate(output.len));
                 }
                 ToKeeper::Output(output) if last && output.kind != OutputKind::Intermediate => {
+                    if output.len > limits.max_output_bytes {
+                        return Err(Ended::badly(Code::OutputTooLarge));
+                    }
                     let slot = if output.kind == OutputKind::Proof {
                         &mut proof
                     } else {
@@ -415,9 +418,6 @@ impl Running {
                     {
                         Ok(Ok(bytes)) if slot.is_none() => *slot = Some(bytes),
                         Ok(Ok(_)) => return Err(Ended::badly(Code::ProverProtocol)),
-                        Ok(Err(WireError::TooLong)) => {
-                            return Err(Ended::badly(Code::OutputTooLarge));
-                        }
                         Ok(Err(e)) => return Err(self.died(&e).await),
                         Err(_) => return Err(Ended::badly(Code::TimeLimit)),
                     }

@@ -297,7 +297,7 @@ async fn every_bad_end_has_its_code_and_the_next_job_succeeds() {
         ("huge|", Code::MemoryLimit),
         ("huge-proof|", Code::ProverProtocol),
         ("echo|huge|", Code::ProverProtocol),
-        ("echo|huge-proof|", Code::ProverProtocol),
+        ("echo|huge-proof|", Code::OutputTooLarge),
     ] {
         assert_eq!(probe.run(input).await.unwrap_err().code, code, "{input}");
         probe.run("echo|echo|").await.unwrap();
