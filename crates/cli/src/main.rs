@@ -14,6 +14,7 @@ mod files;
 mod output;
 mod report;
 mod sp1;
+mod time;
 
 use clap::Parser as _;
 use commands::Cli;

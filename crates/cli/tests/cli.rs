@@ -63,6 +63,7 @@ fn every_command_is_there() {
             "jobs",
             "circuit",
             "policy",
+            "explain",
             "collateral",
             "verifier",
             "doctor",

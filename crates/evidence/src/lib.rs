@@ -29,6 +29,7 @@
 
 mod appraise;
 mod bytes;
+pub mod container;
 pub mod dcap;
 pub mod ear;
 #[doc(hidden)]

@@ -2,10 +2,11 @@
 //! without a network, and show what is in one. What is fetched is verified by
 //! whoever judges by it, not here.
 
-use crate::{commands::verify, connect::Connect, failure::Failure, files, output::Output};
+use crate::{connect::Connect, failure::Failure, files, output::Output};
 use clap::ArgGroup;
 use serde::Serialize;
 use soundproof::{
+    evidence::container::{self, Found, MAX_FILE},
     now_ms,
     protocol::{
         attestation::{Endorsements, Evidence},
@@ -15,14 +16,9 @@ use soundproof::{
 use soundproof_collateral::{
     Bundle, Collateral, CollateralConfig, CollateralError, Evaluation, Item, Kind, SourceConfig,
     Target, item,
-    target::{self, PckCa, Product, Tee},
+    target::{PckCa, Product, Tee},
 };
 use std::path::{Path, PathBuf};
-
-/// Bytes of a quote or report at most.
-const MAX_STATEMENT: usize = 512 * 1024;
-/// Bytes of an SNP report.
-const SNP_REPORT: usize = 1184;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -36,7 +32,7 @@ pub(crate) enum Command {
 #[command(group(ArgGroup::new("of").required(true).args(["evidence", "url", "fmspc", "chip_id"])))]
 pub(crate) struct Fetch {
     /// Evidence of the machine: what `verify evidence --save` keeps, a receipt
-    /// bundle, a TDX or SGX quote, or an SNP report
+    /// bundle, a quote or report, in any container that `explain` reads
     #[arg(value_name = "FILE")]
     evidence: Option<PathBuf>,
     #[command(flatten)]
@@ -179,32 +175,32 @@ impl Fetch {
             return of_file(path);
         }
         let examined = self.connect.onlooker()?.examine().await?;
-        of_evidence(&examined.evidence.evidence, &examined.evidence.endorsements)
+        of_evidence(
+            &examined.evidence.evidence,
+            Some(&examined.evidence.endorsements),
+        )
     }
 }
 
-/// A session's evidence, or a bare quote or report.
+/// Evidence of any platform, in any container.
 fn of_file(path: &Path) -> Result<Target, Failure> {
-    let session = match verify::read_session(path) {
-        Ok(session) => session,
-        Err(_) => {
-            let bytes = files::read(path, MAX_STATEMENT)?;
-            let target = if bytes.len() == SNP_REPORT {
-                target::snp(&bytes)
-            } else {
-                target::dcap(&bytes)
-            };
-            return target.map_err(|error| failure(error.into()));
-        }
+    let bytes = files::read(path, MAX_FILE)?;
+    let no_evidence = |why: String| {
+        Failure::new(Code::EvidenceRejected, format!("{}: {why}", path.display()))
     };
-    of_evidence(&session.evidence, &session.endorsements)
+    let opened = container::open(&bytes).map_err(|error| no_evidence(error.to_string()))?;
+    match opened.found {
+        Found::Session(session) => of_evidence(&session.evidence, Some(&session.endorsements)),
+        Found::Evidence(evidence, beside) => of_evidence(&evidence, beside.as_deref()),
+        _ => Err(no_evidence("it holds no evidence of a processor".into())),
+    }
 }
 
 /// As if its server had given nothing; if that does not say enough, beside
 /// what it gave.
-fn of_evidence(evidence: &Evidence, given: &Endorsements) -> Result<Target, Failure> {
+fn of_evidence(evidence: &Evidence, given: Option<&Endorsements>) -> Result<Target, Failure> {
     Target::for_evidence(evidence, None)
-        .or_else(|_| Target::for_evidence(evidence, Some(given)))
+        .or_else(|_| Target::for_evidence(evidence, given))
         .map_err(|error| failure(error.into()))?
         .ok_or_else(|| {
             Failure::usage(

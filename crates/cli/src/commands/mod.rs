@@ -6,6 +6,7 @@ mod completions;
 mod connect;
 mod demo;
 mod doctor;
+mod explain;
 mod jobs;
 mod policy;
 mod prove;
@@ -49,6 +50,8 @@ enum Command {
     /// Write or check a policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Show what evidence says, of any platform, before any policy
+    Explain(explain::Args),
     /// Fetch endorsements into a file, and look into one
     #[command(subcommand)]
     Collateral(collateral::Command),
@@ -79,6 +82,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
             Ok(())
         }
         Command::Circuit(command) => circuit::run(&command, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
         Command::Connect(args) => asynchronous(connect::run(&args, output)),
         Command::Verify(command) => asynchronous(verify::run(&command, output)),

@@ -7,6 +7,7 @@ use crate::{
     files,
     output::Output,
     sp1::{self, Key},
+    time,
 };
 use serde::Serialize;
 use soundproof::{
@@ -23,7 +24,6 @@ use soundproof::{
     verify_bundle,
 };
 use std::path::{Path, PathBuf};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Bytes of a key, proof or public values file at most.
 const MAX_DOCUMENT: usize = 64 * 1024 * 1024;
@@ -195,7 +195,7 @@ fn endorse(bundle: &Path, session: &SessionEvidence) -> Result<Endorsements, Fai
 }
 
 /// A session's evidence, as it is or in a receipt bundle.
-pub(crate) fn read_session(path: &Path) -> Result<SessionEvidence, Failure> {
+fn read_session(path: &Path) -> Result<SessionEvidence, Failure> {
     let bytes = files::read(path, MAX_BUNDLE)?;
     cbor::from_slice::<SessionEvidence>(&bytes, MAX_BUNDLE)
         .or_else(|_| Bundle::from_slice(&bytes).map(|bundle| bundle.session))
@@ -246,7 +246,7 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
     let at = match args.at.as_deref() {
         None => claimed_end_ms(&bundle)?,
         Some("now") => now_ms(),
-        Some(text) => parse_time(text)?,
+        Some(text) => time::parse(text)?,
     };
     let beside = Beside {
         proof: proof.as_deref(),
@@ -299,9 +299,9 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
     );
     lines.push(format!(
         "judged as of {}; the receipt claims {} to {}, by the host's clock",
-        show_time(at),
-        show_time(report.claimed_start_ms),
-        show_time(report.claimed_end_ms)
+        time::show(at),
+        time::show(report.claimed_start_ms),
+        time::show(report.claimed_end_ms)
     ));
     lines.push(if report.accepted {
         "the receipt is accepted".into()
@@ -317,24 +317,4 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
             "the receipt was not accepted",
         ))
     }
-}
-
-fn parse_time(text: &str) -> Result<u64, Failure> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        .and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok())
-        .ok_or_else(|| {
-            Failure::usage(
-                format!("{text} is no time"),
-                "Write it as 2026-11-20T12:00:00Z, or `now`.",
-            )
-        })
-}
-
-fn show_time(ms: u64) -> String {
-    i64::try_from(ms / 1000)
-        .ok()
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_else(|| format!("{ms} ms since 1970"))
 }

@@ -175,7 +175,7 @@ pub(crate) fn span(seconds: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(24 * 3600, "days"), (3600, "hours"), (60, "minutes")];
     UNITS
         .into_iter()
-        .find(|(unit, _)| seconds >= 2 * unit && seconds % unit == 0)
+        .find(|(unit, _)| seconds >= 2 * unit && seconds.is_multiple_of(*unit))
         .map_or_else(
             || format!("{seconds} seconds"),
             |(unit, name)| format!("{} {name}", seconds / unit),

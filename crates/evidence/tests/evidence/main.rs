@@ -5,6 +5,7 @@
 mod appraisal;
 mod captured;
 mod common;
+mod containers;
 mod ear;
 mod golden;
 mod policy;

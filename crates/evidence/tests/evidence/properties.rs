@@ -85,6 +85,8 @@ proptest! {
     #[test]
     fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..2000), now in any::<u64>()) {
         fuzz::quote(&bytes);
+        fuzz::container(&bytes);
+        prop_assert!(!fuzz::ear(&bytes));
         fuzz::policy(&bytes);
         fuzz::evidence(&bytes, &cbor::to_vec(&CASE.endorsements), now);
         fuzz::evidence(&cbor::to_vec(&CASE.evidence), &bytes, now);
