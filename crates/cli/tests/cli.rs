@@ -81,7 +81,10 @@ fn every_command_is_there() {
     );
     assert_eq!(commands(&help(&["circuit", "--help"])), ["add", "inspect"]);
     assert_eq!(commands(&help(&["policy", "--help"])), ["init", "check"]);
-    assert_eq!(commands(&help(&["collateral", "--help"])), ["fetch", "show"]);
+    assert_eq!(
+        commands(&help(&["collateral", "--help"])),
+        ["fetch", "show"]
+    );
     assert_eq!(commands(&help(&["verifier", "--help"])), ["serve"]);
     let prove = help(&["prove", "--help"]);
     for flag in [

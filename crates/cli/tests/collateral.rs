@@ -21,7 +21,9 @@ use tempfile::TempDir;
 
 /// A machine, now.
 fn platform(folder: &Path) -> SoftwarePlatform {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
     let now_ms = u64::try_from(now.as_millis()).unwrap();
     let keys = folder.join("keys");
     SoftwarePlatform::open_or_create(&keys, &measured(), Options::default(), now_ms).unwrap()
@@ -61,7 +63,15 @@ fn fetch_show_and_judge_by_it() {
     let (_runtime, service) = service();
     service.give_dcap(&platform.endorsements().unwrap().body.0);
     let source = format!("pccs={}", service.url);
-    let fetch = ["--json", "collateral", "fetch", "--source", &source, "--out", "x.bundle"];
+    let fetch = [
+        "--json",
+        "collateral",
+        "fetch",
+        "--source",
+        &source,
+        "--out",
+        "x.bundle",
+    ];
     let by_family = [&fetch[..], &["--fmspc", "50524f4f4600"]].concat();
     let output = soundproof(folder.path(), &by_family);
     assert!(output.status.success(), "{output:?}");
@@ -79,14 +89,23 @@ fn fetch_show_and_judge_by_it() {
     assert_eq!(json(&output)["items"][0]["key"], report["items"][0]["key"]);
     let show = soundproof(folder.path(), &["collateral", "show", "x.bundle"]);
     let text = String::from_utf8(show.stdout).unwrap();
-    assert!(text.contains("Intel TDX family 50524f4f4600") && text.contains("holds now"), "{text}");
+    assert!(
+        text.contains("Intel TDX family 50524f4f4600") && text.contains("holds now"),
+        "{text}"
+    );
     // A session without endorsements is judged by the bundle.
     session.endorsements.body.0.clear();
     let evidence = folder.path().join("session.evidence");
     std::fs::write(evidence, soundproof::protocol::cbor::to_vec(&session)).unwrap();
     let policy = platform.policy("test", &trust).unwrap().to_toml().unwrap();
     std::fs::write(folder.path().join("policy.toml"), policy).unwrap();
-    let verify = ["verify", "evidence", "session.evidence", "--policy", "policy.toml"];
+    let verify = [
+        "verify",
+        "evidence",
+        "session.evidence",
+        "--policy",
+        "policy.toml",
+    ];
     assert!(!soundproof(folder.path(), &verify).status.success());
     let with = [&verify[..], &["--collateral", "x.bundle"]].concat();
     let output = soundproof(folder.path(), &with);
@@ -99,12 +118,26 @@ fn what_cannot_be_fetched_says_what_to_do() {
     let (_runtime, service) = service();
     service.behave_always(&Behaviour::Status(404));
     let source = format!("pccs={}", service.url);
-    let fetch = ["--json", "collateral", "fetch", "--out", "x.bundle", "--source", &source];
-    let output = soundproof(folder.path(), &[&fetch[..], &["--fmspc", "50524f4f4600"]].concat());
+    let fetch = [
+        "--json",
+        "collateral",
+        "fetch",
+        "--out",
+        "x.bundle",
+        "--source",
+        &source,
+    ];
+    let output = soundproof(
+        folder.path(),
+        &[&fetch[..], &["--fmspc", "50524f4f4600"]].concat(),
+    );
     assert_eq!(output.status.code(), Some(1));
     let error = &json(&output)["error"];
     assert_eq!(error["code"], "endorsements_unavailable");
-    assert!(error["what"].as_str().unwrap().contains(&service.url), "{error}");
+    assert!(
+        error["what"].as_str().unwrap().contains(&service.url),
+        "{error}"
+    );
     assert!(error["what"].as_str().unwrap().contains("404"), "{error}");
     assert!(!error["remedy"].as_str().unwrap().is_empty());
     assert!(!folder.path().join("x.bundle").exists());
@@ -129,9 +162,21 @@ fn a_verifier_listens_and_stops() {
     let folder = TempDir::new().unwrap();
     let policies = folder.path().join("policies");
     std::fs::create_dir(&policies).unwrap();
-    let serve = ["--json", "verifier", "serve", "--policies", "policies", "--key", "key"];
+    let serve = [
+        "--json",
+        "verifier",
+        "serve",
+        "--policies",
+        "policies",
+        "--key",
+        "key",
+    ];
     let output = soundproof(folder.path(), &serve);
-    assert_eq!(json(&output)["error"]["code"], "policy_invalid", "none in it");
+    assert_eq!(
+        json(&output)["error"]["code"],
+        "policy_invalid",
+        "none in it"
+    );
     std::fs::write(policies.join("nothing.toml"), "").unwrap();
     let off = [&serve[..], &["--listen", "0.0.0.0:0"]].concat();
     assert_eq!(soundproof(folder.path(), &off).status.code(), Some(2));
@@ -153,10 +198,18 @@ fn a_verifier_listens_and_stops() {
         listening
     };
     let (first, second) = (start(), start());
-    assert!(first["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    assert!(
+        first["url"]
+            .as_str()
+            .unwrap()
+            .starts_with("http://127.0.0.1:")
+    );
     assert_eq!(first["policies"][0], "nothing");
     assert_eq!(first["key"], second["key"]);
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(folder.path().join("key")).unwrap().permissions().mode();
+    let mode = std::fs::metadata(folder.path().join("key"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o077, 0, "the key is its owner's only");
 }

@@ -131,11 +131,7 @@ impl Bundle {
 }
 
 /// Endorsements of what was fetched and what the host gave.
-pub(crate) fn join(
-    evidence: &Evidence,
-    given: Option<&Endorsements>,
-    item: &Item,
-) -> Endorsements {
+pub(crate) fn join(evidence: &Evidence, given: Option<&Endorsements>, item: &Item) -> Endorsements {
     let mut endorsements = given
         .cloned()
         .unwrap_or_else(|| Endorsements::new(evidence.platform, Vec::new()));

@@ -102,7 +102,11 @@ impl Cache {
 }
 
 fn digest(body: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(TAG).chain_update(body).finalize().into()
+    Sha256::new()
+        .chain_update(TAG)
+        .chain_update(body)
+        .finalize()
+        .into()
 }
 
 fn write(item: &Item) -> Vec<u8> {

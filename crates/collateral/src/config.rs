@@ -196,7 +196,10 @@ mod tests {
             "[[sources]]\nkind = 'pcs'",
             "[[sources]]\nkind = 'pcs'\nurl = 'x'\nredirects = true",
         ] {
-            assert!(toml::from_str::<CollateralConfig>(wrong).is_err(), "{wrong}");
+            assert!(
+                toml::from_str::<CollateralConfig>(wrong).is_err(),
+                "{wrong}"
+            );
         }
     }
 }

@@ -191,18 +191,19 @@ impl CollateralError {
     }
 }
 
-fn unavailable(
-    target: &str,
-    since_ms: u64,
-    ended_ms: Option<u64>,
-    attempts: &[Attempt],
-) -> String {
+fn unavailable(target: &str, since_ms: u64, ended_ms: Option<u64>, attempts: &[Attempt]) -> String {
     let mut text = format!("no endorsements of {target}: ");
     match ended_ms {
-        Some(ended) => text.push_str(&format!("the copy that was held ended {}; ", item::date(ended))),
+        Some(ended) => text.push_str(&format!(
+            "the copy that was held ended {}; ",
+            item::date(ended)
+        )),
         None => text.push_str("none were ever had; "),
     }
-    text.push_str(&format!("every source fails since {}", item::date(since_ms)));
+    text.push_str(&format!(
+        "every source fails since {}",
+        item::date(since_ms)
+    ));
     for (index, attempt) in attempts.iter().enumerate() {
         text.push_str(if index == 0 { ": " } else { "; " });
         text.push_str(&attempt.to_string());

@@ -71,7 +71,11 @@ impl Http {
         now_ms: u64,
     ) -> Result<Reply, Fault> {
         let url = self.url(path)?;
-        let request = self.client()?.post(url).header(CONTENT_TYPE, kind).body(body);
+        let request = self
+            .client()?
+            .post(url)
+            .header(CONTENT_TYPE, kind)
+            .body(body);
         self.answer(request, max, now_ms).await
     }
 
@@ -178,8 +182,8 @@ fn build(config: &SourceConfig, base: &Url) -> Result<Client, String> {
     if let Some(path) = &config.bearer_file {
         let unreadable = || format!("{}: no bearer token", path.display());
         let token = std::fs::read_to_string(path).map_err(|_| unreadable())?;
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.trim()))
-            .map_err(|_| unreadable())?;
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(|_| unreadable())?;
         value.set_sensitive(true);
         builder = builder.default_headers([(AUTHORIZATION, value)].into_iter().collect());
     }
@@ -207,7 +211,11 @@ fn build(config: &SourceConfig, base: &Url) -> Result<Client, String> {
             for certificate in certificates {
                 certificate
                     .map_err(|error| unreadable(error.to_string()))
-                    .and_then(|der| roots.add(der).map_err(|error| unreadable(error.to_string())))?;
+                    .and_then(|der| {
+                        roots
+                            .add(der)
+                            .map_err(|error| unreadable(error.to_string()))
+                    })?;
             }
             if roots.is_empty() {
                 return Err(unreadable("it holds no certificate".into()));
@@ -215,9 +223,9 @@ fn build(config: &SourceConfig, base: &Url) -> Result<Client, String> {
             builder = builder.tls_backend_preconfigured(tls(roots)?);
         }
     }
-    builder.build().map_err(|error| {
-        format!("TLS cannot be set up ({}); set `ca`", innermost(&error))
-    })
+    builder
+        .build()
+        .map_err(|error| format!("TLS cannot be set up ({}); set `ca`", innermost(&error)))
 }
 
 fn tls(roots: RootCertStore) -> Result<ClientConfig, String> {
@@ -256,7 +264,6 @@ fn retry_after(headers: &HeaderMap, now_ms: u64) -> Option<u64> {
     })?;
     Some(seconds.min(MAX_RETRY_AFTER))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -283,8 +283,7 @@ pub fn snp_window(body: &[u8]) -> Result<Window, &'static str> {
         return Err("certificate chain");
     }
     for certificate in &chain {
-        let certificate =
-            Certificate::from_der(&certificate.0).map_err(|_| "certificate chain")?;
+        let certificate = Certificate::from_der(&certificate.0).map_err(|_| "certificate chain")?;
         window.certificate("certificate chain", &certificate);
     }
     window.list("CRL", &body.crl.ok_or("CRL")?.0)?;

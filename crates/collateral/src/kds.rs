@@ -128,7 +128,9 @@ pub(crate) async fn chain(
 fn chain_der(pem: &[u8]) -> Result<Vec<Bytes>, Fault> {
     const WHAT: Fault = Fault::Malformed("certificate chain");
     let text = core::str::from_utf8(pem).map_err(|_| WHAT)?;
-    let chain = pem_chain(text).filter(|chain| chain.len() == 2).ok_or(WHAT)?;
+    let chain = pem_chain(text)
+        .filter(|chain| chain.len() == 2)
+        .ok_or(WHAT)?;
     chain
         .iter()
         .map(|certificate| certificate.to_der().map(Bytes).map_err(|_| WHAT))

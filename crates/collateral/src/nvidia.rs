@@ -98,7 +98,10 @@ impl CertId {
         const SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.2");
         let algorithm = sequence(&[SHA384.to_der().ok()?, Null.to_der().ok()?])?;
         let octets = |bytes: &[u8]| OctetString::new(bytes).ok()?.to_der().ok();
-        let serial = AnyRef::new(Tag::Integer, &self.serial).ok()?.to_der().ok()?;
+        let serial = AnyRef::new(Tag::Integer, &self.serial)
+            .ok()?
+            .to_der()
+            .ok()?;
         let id = sequence(&[
             algorithm,
             octets(&self.issuer_name)?,
@@ -146,7 +149,11 @@ fn read_rim(body: &[u8], id: &RimId) -> Result<Vec<u8>, Fault> {
 
 /// Whether it begins like XML; what it says is for the judge to read.
 pub(crate) fn is_manifest(bytes: &[u8]) -> bool {
-    core::str::from_utf8(bytes).is_ok_and(|text| text.trim_start_matches('\u{feff}').trim_start().starts_with('<'))
+    core::str::from_utf8(bytes).is_ok_and(|text| {
+        text.trim_start_matches('\u{feff}')
+            .trim_start()
+            .starts_with('<')
+    })
 }
 
 /// A responder's answer, DER.
@@ -154,13 +161,7 @@ pub(crate) async fn ocsp(http: &Http, id: &CertId, now_ms: u64) -> Result<Vec<u8
     let request = id.request().ok_or(Fault::Malformed("OCSP request"));
     let request = request.at("OCSP response")?;
     let reply = http
-        .post(
-            "",
-            "application/ocsp-request",
-            request,
-            MAX_OCSP,
-            now_ms,
-        )
+        .post("", "application/ocsp-request", request, MAX_OCSP, now_ms)
         .await;
     reply
         .and_then(|reply| {
@@ -196,7 +197,9 @@ pub(crate) fn answer(der: &[u8]) -> Option<Answer> {
         return None;
     }
     let response = elements(AnyRef::from_der(bytes.value()).ok()?, Tag::Sequence)?;
-    let basic = response.get(1).filter(|basic| basic.tag() == Tag::OctetString)?;
+    let basic = response
+        .get(1)
+        .filter(|basic| basic.tag() == Tag::OctetString)?;
     let basic = elements(AnyRef::from_der(basic.value()).ok()?, Tag::Sequence)?;
     // version [0]?, responderID [1] or [2], producedAt, responses.
     let data = elements(*basic.first()?, Tag::Sequence)?;
@@ -276,7 +279,10 @@ mod tests {
         assert!(der.windows(48).any(|part| part == [1; 48]));
         assert!(der.ends_with(&[0x02, 3, 3, 4, 5]));
         let parts: Vec<String> = id.text().split('/').map(str::to_owned).collect();
-        assert_eq!(CertId::from_parts(&parts[0], &parts[1], &parts[2]), Some(id));
+        assert_eq!(
+            CertId::from_parts(&parts[0], &parts[1], &parts[2]),
+            Some(id)
+        );
         assert!(CertId::new([0; 48], [0; 48], &[]).is_none());
         assert!(CertId::new([0; 48], [0; 48], &[1; 21]).is_none());
     }
@@ -285,13 +291,21 @@ mod tests {
     fn manifests() {
         let id = RimId::new("NV_GPU_X").unwrap();
         let json = |id: &str, rim: &[u8]| {
-            format!("{{\"id\":\"{id}\",\"rim\":\"{}\",\"sha256\":\"x\"}}", STANDARD.encode(rim))
+            format!(
+                "{{\"id\":\"{id}\",\"rim\":\"{}\",\"sha256\":\"x\"}}",
+                STANDARD.encode(rim)
+            )
         };
         let good = read_rim(json("NV_GPU_X", b"<?xml?>").as_bytes(), &id);
         assert_eq!(good.unwrap(), b"<?xml?>");
         let other = read_rim(json("NV_GPU_Y", b"<?xml?>").as_bytes(), &id);
         assert!(matches!(other, Err(Fault::Other { .. })));
-        for body in [json("NV_GPU_X", b"\xff"), json("NV_GPU_X", b""), "{}".into(), "<x/>".into()] {
+        for body in [
+            json("NV_GPU_X", b"\xff"),
+            json("NV_GPU_X", b""),
+            "{}".into(),
+            "<x/>".into(),
+        ] {
             assert!(read_rim(body.as_bytes(), &id).is_err(), "{body}");
         }
     }

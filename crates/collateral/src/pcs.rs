@@ -149,7 +149,10 @@ fn tcb_info(reply: &Reply, ask: &Ask) -> Result<Signed, Fault> {
         let family = |(id, fmspc): (String, String)| format!("{id} family {fmspc}");
         return Err(other(family(expected), &family(found)));
     }
-    let chain = chain(reply, &["TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain"])?;
+    let chain = chain(
+        reply,
+        &["TCB-Info-Issuer-Chain", "SGX-TCB-Info-Issuer-Chain"],
+    )?;
     signed(WHAT, body.get(), &signature, chain)
 }
 
@@ -179,12 +182,7 @@ fn other(expected: String, found: &str) -> Fault {
 
 /// The signature (ECDSA P-256, r ‖ s) must hold under the chain's first
 /// certificate. Who that belongs to is for those to say who judge.
-fn signed(
-    what: &'static str,
-    text: &str,
-    signature: &str,
-    chain: String,
-) -> Result<Signed, Fault> {
+fn signed(what: &'static str, text: &str, signature: &str, chain: String) -> Result<Signed, Fault> {
     let text = without_space(text);
     let signature = hex::decode(signature).map_err(|_| Fault::Malformed("signature"))?;
     let leaf = pem_chain(&chain).ok_or(Fault::Malformed("issuer chain"))?;
@@ -271,7 +269,14 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for bytes in [&b""[..], b"30", b"0", b"-----BEGIN X509 CRL-----", b"zz", b"\x30\x00"] {
+        for bytes in [
+            &b""[..],
+            b"30",
+            b"0",
+            b"-----BEGIN X509 CRL-----",
+            b"zz",
+            b"\x30\x00",
+        ] {
             assert!(list(bytes.to_vec()).is_err(), "{bytes:?}");
         }
     }

@@ -296,7 +296,9 @@ impl Collateral {
     /// Everything that is held.
     pub fn items(&self) -> Vec<Arc<Item>> {
         let entries = lock(&self.entries);
-        let items = entries.values().map(|entry| lock(&entry.state).item.clone());
+        let items = entries
+            .values()
+            .map(|entry| lock(&entry.state).item.clone());
         items.flatten().collect()
     }
 
@@ -330,7 +332,11 @@ impl Collateral {
     fn due_ms(&self, item: &Item) -> u64 {
         let ms = |seconds: u64| seconds.saturating_mul(1000);
         let by_age = item.fetched_ms.saturating_add(ms(self.config.refresh_s));
-        by_age.min(item.window.until_ms.saturating_sub(ms(self.config.margin_s)))
+        by_age.min(
+            item.window
+                .until_ms
+                .saturating_sub(ms(self.config.margin_s)),
+        )
     }
 
     fn is_due(&self, entry: &Entry, now_ms: u64) -> bool {

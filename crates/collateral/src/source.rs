@@ -127,9 +127,7 @@ impl Source {
             } => kds::vcek(http, *product, chip_id, *tcb, now_ms).await?,
             Target::Rim(id) => return nvidia::rim(http, id, now_ms).await,
             Target::Ocsp(id) => return nvidia::ocsp(http, id, now_ms).await,
-            Target::Vlek { product } => {
-                kds::chain(http, kds::Keys::Vlek, *product, now_ms).await?
-            }
+            Target::Vlek { product } => kds::chain(http, kds::Keys::Vlek, *product, now_ms).await?,
             Target::Chain { product } => {
                 kds::chain(http, kds::Keys::Vcek, *product, now_ms).await?
             }

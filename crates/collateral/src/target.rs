@@ -341,7 +341,8 @@ pub fn dcap(quote: &[u8]) -> Result<Target, TargetError> {
     let fmspc = intel::parse_pck_extension_with::<RustCryptoConfig>(pck)
         .map_err(|_| TargetError::Malformed("not a PCK certificate"))?
         .fmspc;
-    let pck = Certificate::from_der(pck).map_err(|_| TargetError::Malformed("not a certificate"))?;
+    let pck =
+        Certificate::from_der(pck).map_err(|_| TargetError::Malformed("not a certificate"))?;
     Ok(Target::Dcap {
         tee: if quote.header.is_sgx() {
             Tee::Sgx
@@ -395,7 +396,11 @@ pub fn snp(report: &[u8]) -> Result<Target, TargetError> {
             let product = Product::from_cpuid(family, model);
             Some(product.ok_or(TargetError::Product(family, model))?)
         }
-        _ => return Err(TargetError::Malformed("not an SNP report of version 2 or later")),
+        _ => {
+            return Err(TargetError::Malformed(
+                "not an SNP report of version 2 or later",
+            ));
+        }
     };
     match (key_info >> 2) & 7 {
         0 if chip_id == [0; 64] => Err(TargetError::MaskedChip),
@@ -491,13 +496,18 @@ mod tests {
     #[test]
     fn a_report_says_chip_product_and_tcb() {
         let Ok(Target::Vcek {
-            product, chip_id, tcb,
+            product,
+            chip_id,
+            tcb,
         }) = snp(&report(|_| ()))
         else {
             panic!();
         };
         assert_eq!(product, Some(Product::Turin));
-        assert_eq!(chip_id.first_chunk::<9>(), Some(&[7, 7, 7, 7, 7, 7, 7, 7, 0]));
+        assert_eq!(
+            chip_id.first_chunk::<9>(),
+            Some(&[7, 7, 7, 7, 7, 7, 7, 7, 0])
+        );
         assert_eq!(tcb, [1, 2, 3, 4, 0, 0, 0, 82]);
         let vlek = snp(&report(|report| report[0x48] = 1 << 2));
         assert_eq!(

@@ -9,7 +9,12 @@ use crate::{
     problem::Problem,
 };
 use soundproof_collateral::{Collateral, Figures, Status, Target};
-use soundproof_protocol::{api::SessionOpened, attestation::{Endorsements, Evidence}, digest::Digest, error::Code};
+use soundproof_protocol::{
+    api::SessionOpened,
+    attestation::{Endorsements, Evidence},
+    digest::Digest,
+    error::Code,
+};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,

@@ -42,13 +42,21 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap();
         let now_ms = u64::try_from(now.as_millis()).unwrap();
         let keys = folder.path().join("keys");
         let platform =
             SoftwarePlatform::open_or_create(&keys, &measured(), Options::default(), now_ms)
                 .unwrap();
-        let binding = Binding::new(platform.platform(), Role::Keeper, Digest([1; 32]), None, None);
+        let binding = Binding::new(
+            platform.platform(),
+            Role::Keeper,
+            Digest([1; 32]),
+            None,
+            None,
+        );
         let issued = platform.endorsements().unwrap();
         let service = FakeServices::start().await.unwrap();
         service.give_dcap(&issued.body.0);
@@ -148,12 +156,18 @@ async fn missing_endorsements_are_a_clear_refusal() {
         let reply = client.post("/v1/sessions", open(&[])).await;
         let problem = reply.problem(Code::EndorsementsUnavailable);
         let text = serde_json::to_string(&problem).unwrap();
-        assert!(!text.contains(&world.service.url), "sources are the operator's own");
+        assert!(
+            !text.contains(&world.service.url),
+            "sources are the operator's own"
+        );
     }
     assert_eq!(world.keeper.sessions.load(Ordering::SeqCst), 1);
     let metrics = client.get("/metrics").await;
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
-    assert!(metrics.contains("soundproof_endorsements_failing 1"), "{metrics}");
+    assert!(
+        metrics.contains("soundproof_endorsements_failing 1"),
+        "{metrics}"
+    );
 }
 
 /// The keeper's own endorsements are handed on as they are.

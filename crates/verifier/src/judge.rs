@@ -91,11 +91,7 @@ fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<
     })
 }
 
-fn of_evidence(
-    request: &AppraiseRequest,
-    evidence: &str,
-    nonce: &[u8],
-) -> Result<Asked, Problem> {
+fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Result<Asked, Problem> {
     let text = request.root.as_deref();
     let text = text.ok_or_else(|| malformed("root: it is demanded with evidence"))?;
     let mut root = [0; 32];

@@ -43,7 +43,11 @@ impl Metrics {
         let seconds = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         registry.register("appraisal_seconds", "Time of one verdict", seconds.clone());
         let connections = Gauge::default();
-        registry.register("connections", "Connections that are open", connections.clone());
+        registry.register(
+            "connections",
+            "Connections that are open",
+            connections.clone(),
+        );
         Self {
             registry,
             verdicts,

@@ -17,7 +17,13 @@ use utoipa::OpenApi;
             failure is a problem document (RFC 9457) with a stable code.",
         license(name = "MIT OR Apache-2.0"),
     ),
-    paths(routes::appraise, routes::policies, routes::keys, routes::healthz, routes::metrics),
+    paths(
+        routes::appraise,
+        routes::policies,
+        routes::keys,
+        routes::healthz,
+        routes::metrics
+    ),
     components(schemas(
         api::AppraiseRequest,
         api::AppraiseAnswer,

@@ -36,8 +36,7 @@ impl Policies {
             path: path.display().to_string(),
             why,
         };
-        let unreadable =
-            |path: &Path| move |error: std::io::Error| wrong(path, error.to_string());
+        let unreadable = |path: &Path| move |error: std::io::Error| wrong(path, error.to_string());
         let mut policies = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
             let path = entry.map_err(unreadable(folder))?.path();
@@ -56,7 +55,8 @@ impl Policies {
             std::fs::File::open(&path)
                 .and_then(|file| file.take(MAX_POLICY as u64 + 1).read_to_string(&mut text))
                 .map_err(unreadable(&path))?;
-            let policy = Policy::from_toml(&text).map_err(|error| wrong(&path, error.to_string()))?;
+            let policy =
+                Policy::from_toml(&text).map_err(|error| wrong(&path, error.to_string()))?;
             let digest = policy.digest();
             policies.insert(name.to_owned(), Named { policy, digest });
         }

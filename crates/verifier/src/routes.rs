@@ -124,11 +124,7 @@ pub(crate) async fn keys(State(app): State<Arc<App>>) -> Json<KeySet> {
 }
 
 /// Those of the request; what is missing is fetched, where that is on.
-async fn endorse(
-    app: &App,
-    asked: &judge::Asked,
-    now_ms: u64,
-) -> Result<Endorsements, Problem> {
+async fn endorse(app: &App, asked: &judge::Asked, now_ms: u64) -> Result<Endorsements, Problem> {
     let given = asked.endorsements.as_ref();
     let fetched = match &app.collateral {
         None => Ok(None),
@@ -260,7 +256,9 @@ fn admissible(app: &App, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> 
     }
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next().map(HeaderValue::as_bytes);
-    let named = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let named = uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
     let fits = hosts.next().is_none()
         && (named.is_some() || host.is_some())
         && [named, host].into_iter().flatten().all(is_loopback);
@@ -303,7 +301,13 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_loopback() {
-        for good in ["127.0.0.1", "127.0.0.1:80", "localhost:1", "[::1]:7602", "[::1]"] {
+        for good in [
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "localhost:1",
+            "[::1]:7602",
+            "[::1]",
+        ] {
             assert!(is_loopback(good.as_bytes()), "{good}");
         }
         for bad in [

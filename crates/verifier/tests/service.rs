@@ -102,7 +102,13 @@ impl World {
 
     async fn get(&self, path: &str) -> String {
         let response = self.http.get(format!("{}{path}", self.url)).send().await;
-        response.unwrap().error_for_status().unwrap().text().await.unwrap()
+        response
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
     }
 }
 
@@ -143,14 +149,22 @@ async fn the_same_verdict_as_the_library() {
     let session = world.session();
     let (_, binding) = verify_session(&session).unwrap();
     let trust = TrustConfiguration::from_slice(&session.trust.0).unwrap();
-    let policy = world.pki.platform.policy("test", &session::trust()).unwrap();
+    let policy = world
+        .pki
+        .platform
+        .policy("test", &session::trust())
+        .unwrap();
     let (evidence, endorsements) = (&session.evidence, &session.endorsements);
     let own = appraise(evidence, endorsements, &binding, &trust, &policy, NOW_MS);
     let own = serde_json::to_value(&own).unwrap();
     let nonce = NONCE.0;
     let mut with_binding = of_session(&session, "ours");
     with_binding["binding"] = hex::encode(binding.as_bytes()).into();
-    for body in [of_session(&session, "ours"), with_binding, of_evidence(&session)] {
+    for body in [
+        of_session(&session, "ours"),
+        with_binding,
+        of_evidence(&session),
+    ] {
         let (status, answer) = world.post(&body).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         assert_eq!(answer["accepted"], true, "{answer}");
@@ -168,7 +182,10 @@ async fn the_same_verdict_as_the_library() {
         assert!(relied_on(&answer, &[1; 32]).is_err());
     }
     let (status, answer) = world.post(&of_session(&session, "nothing")).await;
-    assert_eq!((status, &answer["accepted"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(
+        (status, &answer["accepted"]),
+        (StatusCode::OK, &json!(false))
+    );
     let ear = relied_on(&answer, &nonce).unwrap();
     assert!(!ear.submods["software"].soundproof.accepted);
     let keys: Value = serde_json::from_str(&world.get("/v1/keys").await).unwrap();
@@ -181,7 +198,12 @@ async fn the_same_verdict_as_the_library() {
 /// Every fault that the library finds, the service finds.
 #[tokio::test]
 async fn faults_are_rejections_with_their_reasons() {
-    for fault in [Fault::PckRevoked, Fault::TcbOutOfDate, Fault::Debug, Fault::QuoteSignature] {
+    for fault in [
+        Fault::PckRevoked,
+        Fault::TcbOutOfDate,
+        Fault::Debug,
+        Fault::QuoteSignature,
+    ] {
         let world = World::new(Pki::with(fault).unwrap(), |_| ()).await;
         let mut session = world.session();
         fault.spoil(&mut session.evidence);
@@ -257,7 +279,10 @@ async fn requests_that_are_none() {
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
     let get = world.http.get(format!("{}/v1/appraise", world.url));
-    assert_eq!(get.send().await.unwrap().status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        get.send().await.unwrap().status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 /// No web page, and no name that was rebound to loopback.
@@ -271,7 +296,11 @@ async fn web_pages_are_refused() {
     ] {
         let request = world.http.get(format!("{}/v1/policies", world.url));
         let response = request.header(name, value).send().await.unwrap();
-        assert_eq!(response.status().as_u16(), Code::OriginRefused.status(), "{name}");
+        assert_eq!(
+            response.status().as_u16(),
+            Code::OriginRefused.status(),
+            "{name}"
+        );
     }
 }
 
@@ -311,7 +340,11 @@ async fn endorsements_are_fetched_where_that_is_on() {
     service.behave_always(&Behaviour::Sound);
     service.give_dcap(&world.pki.platform.endorsements().unwrap().body.0);
     let (status, answer) = world.post(&body).await;
-    assert_eq!((status, &answer["accepted"]), (StatusCode::OK, &json!(true)), "{answer}");
+    assert_eq!(
+        (status, &answer["accepted"]),
+        (StatusCode::OK, &json!(true)),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -330,7 +363,12 @@ async fn it_says_what_it_is() {
     let world = World::sound().await;
     assert_eq!(world.get("/healthz").await, "ok\n");
     let openapi: Value = serde_json::from_str(&world.get("/openapi.json").await).unwrap();
-    assert!(openapi["info"]["description"].as_str().unwrap().contains("trusts whoever runs"));
+    assert!(
+        openapi["info"]["description"]
+            .as_str()
+            .unwrap()
+            .contains("trusts whoever runs")
+    );
     let policies: Value = serde_json::from_str(&world.get("/v1/policies").await).unwrap();
     assert_eq!(policies["policies"][0]["name"], "nothing");
     assert_eq!(policies["policies"][1]["name"], "ours");

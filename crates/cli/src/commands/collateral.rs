@@ -148,7 +148,11 @@ impl Fetch {
     async fn target(&self) -> Result<Target, Failure> {
         if let Some(Hex(fmspc)) = self.fmspc {
             return Ok(Target::Dcap {
-                tee: if self.tee == "sgx" { Tee::Sgx } else { Tee::Tdx },
+                tee: if self.tee == "sgx" {
+                    Tee::Sgx
+                } else {
+                    Tee::Tdx
+                },
                 fmspc,
                 ca: if self.pck_ca == "processor" {
                     PckCa::Processor
@@ -185,9 +189,8 @@ impl Fetch {
 /// Evidence of any platform, in any container.
 fn of_file(path: &Path) -> Result<Target, Failure> {
     let bytes = files::read(path, MAX_FILE)?;
-    let no_evidence = |why: String| {
-        Failure::new(Code::EvidenceRejected, format!("{}: {why}", path.display()))
-    };
+    let no_evidence =
+        |why: String| Failure::new(Code::EvidenceRejected, format!("{}: {why}", path.display()));
     let opened = container::open(&bytes).map_err(|error| no_evidence(error.to_string()))?;
     match opened.found {
         Found::Session(session) => of_evidence(&session.evidence, Some(&session.endorsements)),
@@ -204,7 +207,10 @@ fn of_evidence(evidence: &Evidence, given: Option<&Endorsements>) -> Result<Targ
         .map_err(|error| failure(error.into()))?
         .ok_or_else(|| {
             Failure::usage(
-                format!("evidence of {} needs no endorsements", evidence.platform.name()),
+                format!(
+                    "evidence of {} needs no endorsements",
+                    evidence.platform.name()
+                ),
                 "Judge it as it is.",
             )
         })

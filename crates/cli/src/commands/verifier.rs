@@ -157,7 +157,9 @@ fn failure(error: VerifierError) -> Failure {
     match error {
         VerifierError::Policy { .. } => Failure::new(Code::PolicyInvalid, error.to_string()),
         VerifierError::Collateral(error) => super::collateral::failure(error),
-        VerifierError::Config(why) => Failure::usage(why, "See `soundproof verifier serve --help`."),
+        VerifierError::Config(why) => {
+            Failure::usage(why, "See `soundproof verifier serve --help`.")
+        }
         error => Failure::usage(error.to_string(), "Name a free port, or port 0."),
     }
 }

@@ -80,7 +80,10 @@ async fn a_copy_of_another_machine_or_time_is_not_served() {
     other.profile.tcb_info_fmspc = [1; 6];
     service.give_dcap(&other.collateral(NOW));
     collateral.get(&other.target(), NOW).await.unwrap();
-    let theirs = files(folder.path()).into_iter().find(|path| *path != ours).unwrap();
+    let theirs = files(folder.path())
+        .into_iter()
+        .find(|path| *path != ours)
+        .unwrap();
     let sound = std::fs::read(&ours).unwrap();
     std::fs::copy(&theirs, &ours).unwrap();
     let mut offline = config;

@@ -22,7 +22,10 @@ async fn a_pccs_gives_what_the_judge_accepts() {
         .unwrap();
     let issued = world.endorsements(NOW);
     let read = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
-    assert_eq!(read(&endorsements.body.0)["tcb_info"], read(&issued.body.0)["tcb_info"]);
+    assert_eq!(
+        read(&endorsements.body.0)["tcb_info"],
+        read(&issued.body.0)["tcb_info"]
+    );
     let anchor = Anchor::from_pem(&world.anchor_pem()).unwrap();
     let verdict = explain_under(&evidence, &endorsements, Some(anchor), NOW);
     assert_eq!(verdict.failures().count(), 0, "{verdict}");
@@ -51,7 +54,10 @@ async fn a_pcs_and_its_list() {
     let service = world.service().await;
     let mut pcs = source(Kind::Pcs, &service);
     pcs.root_crl = Some(format!("{}/IntelSGXRootCA.der", service.url));
-    collateral(vec![pcs]).get(&world.target(), NOW).await.unwrap();
+    collateral(vec![pcs])
+        .get(&world.target(), NOW)
+        .await
+        .unwrap();
     assert!(service.asked().contains(&"/IntelSGXRootCA.der".to_owned()));
 }
 
@@ -61,11 +67,19 @@ fn bad_answers() -> Vec<(Document, Behaviour, &'static str)> {
         (Document::TcbInfo, Behaviour::OfAnother, "other"),
         (Document::TcbInfo, Behaviour::Oversized, "too_large"),
         (Document::PckCrl, Behaviour::Oversized, "too_large"),
-        (Document::QeIdentity, Behaviour::Announced(1 << 40), "too_large"),
+        (
+            Document::QeIdentity,
+            Behaviour::Announced(1 << 40),
+            "too_large",
+        ),
         (Document::TcbInfo, Behaviour::NoChain, "malformed"),
         (Document::QeIdentity, Behaviour::NoChain, "malformed"),
         (Document::PckCrl, Behaviour::NoChain, "malformed"),
-        (Document::TcbInfo, Behaviour::Throttle(Some("60".into())), "throttled"),
+        (
+            Document::TcbInfo,
+            Behaviour::Throttle(Some("60".into())),
+            "throttled",
+        ),
     ];
     for document in [
         Document::TcbInfo,
@@ -103,7 +117,11 @@ async fn every_bad_answer_is_named_and_passed_over() {
             panic!("{document:?} {behaviour:?}");
         };
         assert_eq!(attempts.len(), 1);
-        assert_eq!(attempts[0].fault.name(), fault, "{document:?} {behaviour:?}");
+        assert_eq!(
+            attempts[0].fault.name(),
+            fault,
+            "{document:?} {behaviour:?}"
+        );
         assert_eq!(attempts[0].source, bad.url);
         let both = collateral(vec![pccs(&bad), pccs(&good)]);
         let held = both.get(&world.target(), NOW).await.unwrap();
@@ -151,7 +169,9 @@ async fn only_what_may_pass_is_tried_again() {
     ] {
         let service = world.service().await;
         service.behave(Document::TcbInfo, behaviour.clone());
-        let result = collateral(vec![pccs(&service)]).get(&world.target(), NOW).await;
+        let result = collateral(vec![pccs(&service)])
+            .get(&world.target(), NOW)
+            .await;
         assert!(result.is_err());
         assert_eq!(count(service.asked()), times, "{behaviour:?}");
     }
@@ -172,7 +192,10 @@ async fn throttling_is_honoured() {
         collateral.get(&world.target(), NOW).await.unwrap_err();
         service.behave(Document::TcbInfo, Behaviour::Sound);
         service.asked();
-        let error = collateral.get(&world.target(), NOW + 50_000).await.unwrap_err();
+        let error = collateral
+            .get(&world.target(), NOW + 50_000)
+            .await
+            .unwrap_err();
         assert!(service.asked().is_empty(), "asked before its time: {after}");
         assert!(error.to_string().contains("asks to wait"), "{error}");
         assert!(error.remedy().contains("mirror"), "{}", error.remedy());
@@ -186,7 +209,10 @@ async fn what_is_over_or_not_begun_is_refused() {
     let world = World::new();
     let (old, good) = (world.service().await, world.service().await);
     let day = crate::world::DAY_MS;
-    for (issued, name) in [(NOW - 300 * day, "expired"), (NOW + 5 * day, "not_yet_valid")] {
+    for (issued, name) in [
+        (NOW - 300 * day, "expired"),
+        (NOW + 5 * day, "not_yet_valid"),
+    ] {
         old.give_dcap(&world.collateral(issued));
         let alone = collateral(vec![pccs(&old)]).get(&world.target(), NOW).await;
         let Err(error @ CollateralError::Unavailable { .. }) = alone else {
@@ -209,7 +235,9 @@ async fn a_changed_document_is_refused() {
     let mut world = World::new();
     world.profile.bad_tcb_signature = true;
     let service = world.service().await;
-    let error = collateral(vec![pccs(&service)]).get(&world.target(), NOW).await;
+    let error = collateral(vec![pccs(&service)])
+        .get(&world.target(), NOW)
+        .await;
     let Err(CollateralError::Unavailable { attempts, .. }) = error else {
         panic!();
     };
@@ -223,7 +251,10 @@ async fn pretty_documents_are_the_same() {
     let service = world.service().await;
     service.behave(Document::TcbInfo, Behaviour::Pretty);
     service.behave(Document::QeIdentity, Behaviour::Pretty);
-    let held = collateral(vec![pccs(&service)]).get(&world.target(), NOW).await.unwrap();
+    let held = collateral(vec![pccs(&service)])
+        .get(&world.target(), NOW)
+        .await
+        .unwrap();
     let read = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap();
     assert_eq!(read(&held.item.body), read(&world.collateral(NOW)));
 }
@@ -253,19 +284,34 @@ async fn offline_says_what_to_do() {
     let world = World::new();
     let gone = FakeServices::start().await.unwrap().url.clone();
     let dead = SourceConfig::new(Kind::Pccs, gone.clone());
-    let error = collateral(vec![dead]).get(&world.target(), NOW).await.unwrap_err();
+    let error = collateral(vec![dead])
+        .get(&world.target(), NOW)
+        .await
+        .unwrap_err();
     let text = error.to_string();
-    assert!(text.contains(&gone) && text.contains("cannot be reached"), "{text}");
+    assert!(
+        text.contains(&gone) && text.contains("cannot be reached"),
+        "{text}"
+    );
     assert!(text.contains("since 2026-11-18T11:06:40Z"), "{text}");
     assert!(error.remedy().contains("network"));
-    let error = collateral(vec![]).get(&world.target(), NOW).await.unwrap_err();
-    assert!(matches!(error, CollateralError::NoSource { offline: false, .. }));
+    let error = collateral(vec![])
+        .get(&world.target(), NOW)
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        CollateralError::NoSource { offline: false, .. }
+    ));
     let service = world.service().await;
     let mut config: CollateralConfig = crate::world::config(vec![pccs(&service)]);
     config.offline = true;
     let collateral = Collateral::new(config).unwrap();
     let error = collateral.get(&world.target(), NOW).await.unwrap_err();
-    assert!(matches!(error, CollateralError::NoSource { offline: true, .. }));
+    assert!(matches!(
+        error,
+        CollateralError::NoSource { offline: true, .. }
+    ));
     assert!(service.asked().is_empty());
 }
 
@@ -287,7 +333,10 @@ async fn each_kind_is_asked_for_its_own() {
 fn settings_are_checked_at_once() {
     for url in ["http://pccs.example", "https://user:pass@pccs.example", "x"] {
         let source = SourceConfig::new(Kind::Pccs, url);
-        assert!(Collateral::new(crate::world::config(vec![source])).is_err(), "{url}");
+        assert!(
+            Collateral::new(crate::world::config(vec![source])).is_err(),
+            "{url}"
+        );
     }
     let mut source = SourceConfig::new(Kind::Pcs, "https://pcs.example");
     source.root_crl = Some("http://crl.example/root.der".into());

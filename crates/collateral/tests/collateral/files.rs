@@ -38,7 +38,10 @@ async fn a_bundle_serves_where_no_network_is() {
         .set_modified(touched)
         .unwrap();
     server.refresh(NOW + 11 * DAY_MS).await;
-    let held = server.get(&world.target(), NOW + 11 * DAY_MS).await.unwrap();
+    let held = server
+        .get(&world.target(), NOW + 11 * DAY_MS)
+        .await
+        .unwrap();
     assert_eq!(held.item.fetched_ms, newer.fetched_ms);
 }
 
@@ -57,7 +60,12 @@ fn another_machines_bundle_is_no_use() {
     other.profile.tcb_info_fmspc = [9; 6];
     let bundle = Bundle::from_slice(&other.collateral(NOW)).unwrap();
     let error = bundle.endorse(&World::new().evidence(), None).unwrap_err();
-    assert!(error.to_string().contains("no endorsements of Intel TDX family"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("no endorsements of Intel TDX family"),
+        "{error}"
+    );
 }
 
 /// Each byte changed, each length: refused or read, and never a panic.
@@ -95,7 +103,10 @@ fn captured_collateral() {
         let quote = std::fs::read(format!("{folder}/{name}")).unwrap();
         let bundle = Bundle::from_slice(&body).unwrap();
         assert_eq!(bundle.items()[0].target.key(), key);
-        assert_eq!(soundproof_collateral::target::dcap(&quote).unwrap().key(), key);
+        assert_eq!(
+            soundproof_collateral::target::dcap(&quote).unwrap().key(),
+            key
+        );
         read += 1;
     }
     eprintln!("{read} of 3 captured files read, {} skipped", 3 - read);

@@ -22,7 +22,11 @@ async fn service(product: &'static str) -> (FakeServices, Kds) {
 }
 
 fn target(product: &str) -> Target {
-    let key = format!("vcek/{product}/{}/{}", hex::encode(chip()), hex::encode(TCB));
+    let key = format!(
+        "vcek/{product}/{}/{}",
+        hex::encode(chip()),
+        hex::encode(TCB)
+    );
     Target::from_key(&key).unwrap()
 }
 
@@ -77,7 +81,11 @@ async fn bad_answers_are_named() {
         (Document::Vcek, Behaviour::Garbage, "malformed"),
         (Document::Vcek, Behaviour::Oversized, "too_large"),
         (Document::Vcek, Behaviour::Status(404), "status"),
-        (Document::Vcek, Behaviour::Throttle(Some("10".into())), "throttled"),
+        (
+            Document::Vcek,
+            Behaviour::Throttle(Some("10".into())),
+            "throttled",
+        ),
         (Document::Vcek, Behaviour::Redirect, "redirected"),
         (Document::CertChain, Behaviour::Garbage, "malformed"),
         (Document::CertChain, Behaviour::Oversized, "too_large"),
@@ -95,7 +103,11 @@ async fn bad_answers_are_named() {
         else {
             panic!("{document:?} {behaviour:?}");
         };
-        assert_eq!(attempts[0].fault.name(), fault, "{document:?} {behaviour:?}");
+        assert_eq!(
+            attempts[0].fault.name(),
+            fault,
+            "{document:?} {behaviour:?}"
+        );
     }
 }
 
@@ -136,7 +148,10 @@ fn what_the_host_gives_is_kept() {
 #[tokio::test]
 async fn damaged_evidence_asks_nobody() {
     let (service, _) = service("Milan").await;
-    let collateral = collateral(vec![source(Kind::Kds, &service), source(Kind::Pccs, &service)]);
+    let collateral = collateral(vec![
+        source(Kind::Kds, &service),
+        source(Kind::Pccs, &service),
+    ]);
     let evidence = Evidence {
         platform: Platform::Software,
         statement: Bytes(vec![4; 5000]),

@@ -24,12 +24,18 @@ async fn service() -> FakeServices {
 #[tokio::test]
 async fn manifests_and_answers() {
     let service = service().await;
-    let collateral = collateral(vec![source(Kind::Rim, &service), source(Kind::Ocsp, &service)]);
+    let collateral = collateral(vec![
+        source(Kind::Rim, &service),
+        source(Kind::Ocsp, &service),
+    ]);
     let held = collateral.get(&rim(), NOW).await.unwrap();
     assert_eq!(held.item.body, b"<SoftwareIdentity/>");
     assert!(!held.stale);
     let held = collateral.get(&ocsp(), NOW).await.unwrap();
-    assert_eq!(item::date(held.item.window.until_ms), item::date(NOW + 2 * DAY_MS));
+    assert_eq!(
+        item::date(held.item.window.until_ms),
+        item::date(NOW + 2 * DAY_MS)
+    );
     assert_eq!(service.asked(), [format!("/v1/rim/{RIM}"), "/".into()]);
     // An answer without an end counts for a day.
     service.give_ocsp(NOW, None);
@@ -48,12 +54,19 @@ async fn bad_answers_are_named() {
         (Document::Ocsp, ocsp(), Behaviour::Garbage, "malformed"),
         (Document::Ocsp, ocsp(), Behaviour::Oversized, "too_large"),
         (Document::Ocsp, ocsp(), Behaviour::OfAnother, "other"),
-        (Document::Ocsp, ocsp(), Behaviour::Throttle(None), "throttled"),
+        (
+            Document::Ocsp,
+            ocsp(),
+            Behaviour::Throttle(None),
+            "throttled",
+        ),
     ] {
         let service = service().await;
         service.behave(document, behaviour.clone());
-        let collateral =
-            collateral(vec![source(Kind::Rim, &service), source(Kind::Ocsp, &service)]);
+        let collateral = collateral(vec![
+            source(Kind::Rim, &service),
+            source(Kind::Ocsp, &service),
+        ]);
         let target = match behaviour {
             Behaviour::OfAnother if document == Document::Rim => {
                 Target::from_key("rim/NV_GPU_OTHER").unwrap()
@@ -64,7 +77,11 @@ async fn bad_answers_are_named() {
         else {
             panic!("{document:?} {behaviour:?}");
         };
-        assert_eq!(attempts[0].fault.name(), fault, "{document:?} {behaviour:?}");
+        assert_eq!(
+            attempts[0].fault.name(),
+            fault,
+            "{document:?} {behaviour:?}"
+        );
     }
 }
 

@@ -17,7 +17,10 @@ async fn it_is_refreshed_before_it_ends() {
     assert!(service.asked().is_empty(), "not due yet");
     service.give_dcap(&world.collateral(NOW + DAY_MS));
     let held = collateral.get(&world.target(), NOW + DAY_MS).await.unwrap();
-    assert!(held.stale && held.item == first.item, "a session does not wait for it");
+    assert!(
+        held.stale && held.item == first.item,
+        "a session does not wait for it"
+    );
     collateral.refresh(NOW + DAY_MS).await;
     let second = collateral.get(&world.target(), NOW + DAY_MS).await.unwrap();
     assert!(!second.stale);
@@ -54,7 +57,10 @@ async fn offline_too_long_and_back_again() {
         match collateral.get(&world.target(), now).await {
             Ok(held) => assert!(now <= end && held.stale, "day {day}"),
             Err(CollateralError::Unavailable {
-                since_ms, ended_ms, attempts, ..
+                since_ms,
+                ended_ms,
+                attempts,
+                ..
             }) => {
                 assert!(now > end, "day {day}");
                 assert_eq!((since_ms, ended_ms), (NOW + DAY_MS, Some(end)));
@@ -82,7 +88,10 @@ async fn failing_is_not_hammered() {
     let collateral = collateral(vec![pccs(&service)]);
     let mut rounds = Vec::new();
     for second in 0..600 {
-        collateral.get(&world.target(), NOW + second * 1000).await.unwrap_err();
+        collateral
+            .get(&world.target(), NOW + second * 1000)
+            .await
+            .unwrap_err();
         if !service.asked().is_empty() {
             rounds.push(second);
         }

@@ -285,7 +285,10 @@ fn chain_header(name: &'static str, pem: &str) -> (HeaderName, String) {
             format!("%{byte:02X}")
         }
     };
-    (HeaderName::from_static(name), pem.bytes().map(encode).collect())
+    (
+        HeaderName::from_static(name),
+        pem.bytes().map(encode).collect(),
+    )
 }
 
 fn with_chain(
@@ -402,7 +405,11 @@ async fn pck_crl(State(shared): Fake, RawQuery(raw): RawQuery, uri: Uri) -> Resp
             "sgx-pck-crl-issuer-chain",
             text(state.dcap.as_ref(), "pck_crl_issuer_chain"),
             "application/pkix-crl",
-            if der { list } else { pem("X509 CRL", &list).into_bytes() },
+            if der {
+                list
+            } else {
+                pem("X509 CRL", &list).into_bytes()
+            },
         )
     })
     .await
@@ -411,7 +418,9 @@ async fn pck_crl(State(shared): Fake, RawQuery(raw): RawQuery, uri: Uri) -> Resp
 /// A PCCS sends it in hexadecimal.
 async fn root_crl_hex(State(shared): Fake, uri: Uri) -> Response {
     answer(&shared, &uri, Document::RootCrl, |state, _| {
-        text(state.dcap.as_ref(), "root_ca_crl").to_owned().into_response()
+        text(state.dcap.as_ref(), "root_ca_crl")
+            .to_owned()
+            .into_response()
     })
     .await
 }
@@ -459,7 +468,9 @@ async fn cert_chain(
     uri: Uri,
 ) -> Response {
     answer(&shared, &uri, Document::CertChain, |state, _| {
-        of_product(state, &keys, &product, |kds| kds.chain.clone().into_response())
+        of_product(state, &keys, &product, |kds| {
+            kds.chain.clone().into_response()
+        })
     })
     .await
 }
@@ -470,7 +481,9 @@ async fn crl(
     uri: Uri,
 ) -> Response {
     answer(&shared, &uri, Document::Crl, |state, _| {
-        of_product(state, &keys, &product, |kds| kds.crl.clone().into_response())
+        of_product(state, &keys, &product, |kds| {
+            kds.crl.clone().into_response()
+        })
     })
     .await
 }
@@ -551,7 +564,12 @@ fn ocsp_answer(serial: &[u8], from_ms: u64, until_ms: Option<u64>) -> Vec<u8> {
     let sha384 = vec![0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
     let algorithm = tlv(0x30, &[sha384, vec![5, 0]]);
     let hash = tlv(4, &[vec![0; 48]]);
-    let id = [algorithm.clone(), hash.clone(), hash, tlv(2, &[serial.to_vec()])];
+    let id = [
+        algorithm.clone(),
+        hash.clone(),
+        hash,
+        tlv(2, &[serial.to_vec()]),
+    ];
     let mut single = vec![tlv(0x30, &id), vec![0x80, 0], der_time(from_ms)];
     single.extend(until_ms.map(|until| tlv(0xa0, &[der_time(until)])));
     let responses = tlv(0x30, &[tlv(0x30, &single)]);
@@ -604,7 +622,8 @@ impl Kds {
         list_days: i64,
     ) -> Result<Self, rcgen::Error> {
         let seconds = i64::try_from(now_ms / 1000).unwrap_or(0);
-        let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let now =
+            OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let later = now + Duration::from_secs(10 * 365 * 24 * 3600);
         let turin = product == "Turin";
         let params = |name: String, ca: bool| {
@@ -625,7 +644,11 @@ impl Kds {
         let ask_params = params(format!("SEV-{product}"), true);
         let ask = ask_params.signed_by(&ask_key, &ark_issuer)?;
         let ask_issuer = Issuer::new(ask_params, ask_key);
-        let hwid = if turin { chip_id.get(..8) } else { chip_id.get(..) };
+        let hwid = if turin {
+            chip_id.get(..8)
+        } else {
+            chip_id.get(..)
+        };
         let hwid = hwid.unwrap_or_default();
         let mut vcek_params = params("SEV-VCEK".into(), false);
         vcek_params
@@ -646,7 +669,13 @@ impl Kds {
         .signed_by(&ark_issuer)?;
         let [a, b, c, d, _, _, g, h] = tcb;
         let spl = if turin {
-            vec![("fmcSPL", a), ("blSPL", b), ("teeSPL", c), ("snpSPL", d), ("ucodeSPL", h)]
+            vec![
+                ("fmcSPL", a),
+                ("blSPL", b),
+                ("teeSPL", c),
+                ("snpSPL", d),
+                ("ucodeSPL", h),
+            ]
         } else {
             vec![("blSPL", a), ("teeSPL", b), ("snpSPL", g), ("ucodeSPL", h)]
         };
