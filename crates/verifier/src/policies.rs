@@ -36,10 +36,9 @@ impl Policies {
             path: path.display().to_string(),
             why,
         };
-        let unreadable = |path: &Path| move |error: std::io::Error| wrong(path, error.to_string());
         let mut policies = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
-            let path = entry.map_err(unreadable(folder))?.path();
+        for entry in std::fs::read_dir(folder).map_err(|error| wrong(folder, error.to_string()))? {
+            let path = entry.map_err(|error| wrong(folder, error.to_string()))?.path();
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
@@ -54,7 +53,7 @@ impl Policies {
             let mut text = String::new();
             std::fs::File::open(&path)
                 .and_then(|file| file.take(MAX_POLICY as u64 + 1).read_to_string(&mut text))
-                .map_err(unreadable(&path))?;
+                .map_err(|error| wrong(&path, error.to_string()))?;
             let policy =
                 Policy::from_toml(&text).map_err(|error| wrong(&path, error.to_string()))?;
             let digest = policy.digest();
