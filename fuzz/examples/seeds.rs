@@ -8,7 +8,7 @@
 
 use prost::Message as _;
 use soundproof_attester::software::{Measured, Options, SoftwarePlatform};
-use soundproof_evidence::Policy;
+use soundproof_evidence::{Policy, dstack::Version};
 use soundproof_fuzz::{Job, NOW_MS, description, receipt_key, signing_key};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
@@ -29,12 +29,20 @@ use soundproof_prover::wire::{
     write_message,
 };
 use soundproof_sp1_network::wire::{AuctionBody, BaseBody, Signed};
-use soundproof_testkit::session as testkit;
+use soundproof_testkit::{
+    ccel::LogBuilder,
+    dstack::{COMPOSE, Guest},
+    pki::Pki,
+    session as testkit,
+    sgx::Enclave,
+};
 use std::{error::Error, fs, io, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    platforms()?;
+    vendors()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
@@ -377,6 +385,63 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
         "one",
         &[&len[..], &evidence, &endorsements].concat(),
     )
+}
+
+/// What platforms add to a quote.
+fn platforms() -> Result<(), Box<dyn Error>> {
+    put("ccel", "booted", &LogBuilder::booted().bytes())?;
+    let guest = Guest::sound()?;
+    put("dstack_log", "v1", &guest.log())?;
+    let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
+    let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
+    put("dstack_log", "v2", &second.log())?;
+    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
+    let answer = serde_json::json!({
+        "quote": hex::encode(guest.quote(&[7; 64])),
+        "event_log": String::from_utf8(guest.log())?,
+        "report_data": "07".repeat(64),
+        "vm_config": "{\"image\":\"dstack-0.5.10\",\"cpu_count\":2}",
+    });
+    put("quote_json", "answer", answer.to_string().as_bytes())?;
+    put("quote_json", "compose", COMPOSE.as_bytes())?;
+    let sums = format!("{}  cert-example.pem\n", "07".repeat(32));
+    put("quote_json", "sha256sum", sums.as_bytes())?;
+    let image = serde_json::to_vec(&guest.release().image)?;
+    Ok(put("quote_json", "image", &image)?)
+}
+
+/// What AMD's and AWS's hardware sends.
+fn vendors() -> io::Result<()> {
+    use soundproof_evidence::snp::Product;
+    use soundproof_testkit::{nitro::Enclave, snp::{Chip, Guest}, x509::pem};
+    for (name, product, version) in [
+        ("milan-v2", Product::Milan, 2),
+        ("genoa-v3", Product::Genoa, 3),
+        ("turin-v5", Product::Turin, 5),
+    ] {
+        let chip = Chip::new(product, NOW_MS / 1000);
+        let report = Guest::new(version).report(&chip, &[7; 64]);
+        let collateral = chip.collateral();
+        put("snp_report", name, &[report, collateral.to_vec()].concat())?;
+        put("x509", &format!("{name}.der"), &collateral.certificate.0)?;
+        if let Some(list) = &collateral.crl {
+            put("x509", &format!("{name}.crl"), &list.0)?;
+        }
+        let chain: String = [&collateral.certificate]
+            .into_iter()
+            .chain(&collateral.chain)
+            .map(|der| pem(&der.0))
+            .collect();
+        put("x509", &format!("{name}.pem"), chain.as_bytes())?;
+    }
+    let enclave = Enclave::new(NOW_MS);
+    put("nitro_document", "one", &enclave.document(Some(&[7; 64])))?;
+    let tagged = Enclave {
+        tagged: true,
+        nulls: false,
+        ..enclave
+    };
+    put("nitro_document", "tagged", &tagged.document(None))
 }
 
 /// Files that other packages' tests use.

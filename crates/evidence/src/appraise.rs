@@ -94,6 +94,42 @@ pub fn explain_under(
     verdict
 }
 
+/// Judges evidence that was made for no session: a quote that somebody
+/// published. By a policy, if there is one; `carried` is what it should carry,
+/// if the caller knows. Nothing comes of it that could be accepted (invariant
+/// 7): with no session there is nothing to seal to.
+pub fn examine(
+    evidence: &Evidence,
+    endorsements: &Endorsements,
+    policy: Option<&Policy>,
+    carried: Option<&[u8; 64]>,
+    now_ms: u64,
+) -> Verdict {
+    let mut verdict = Verdict::new(evidence.platform, now_ms);
+    let case = Case {
+        evidence,
+        endorsements,
+        expected: None,
+        clock: Clock::of(policy, now_ms),
+    };
+    judge(
+        &mut verdict,
+        &case,
+        &policy.map_or(Basis::Anchor(None), Basis::Policy),
+    );
+    if let Some(carried) = carried {
+        let found = verdict.facts.as_ref().and_then(|facts| facts.report_data());
+        verdict.check(
+            "report_data",
+            found.as_ref() == Some(carried),
+            Reason::ReportDataMismatch,
+            hex::encode(carried),
+            found.map_or_else(|| "none".to_owned(), hex::encode),
+        );
+    }
+    verdict
+}
+
 /// What evidence is judged by.
 pub(crate) enum Basis<'a> {
     Policy(&'a Policy),

@@ -227,7 +227,12 @@ fn nitro_document(bytes: &[u8]) -> Option<&[u8]> {
     let at = head
         .windows(NITRO.len())
         .position(|window| window == NITRO)?;
-    bytes.get(at..)
+    let rest = bytes.get(at..)?;
+    // Other fields of a container may follow.
+    match crate::nitro::Document::parse_prefix(rest) {
+        Ok((_, used)) => rest.get(..used),
+        Err(_) => Some(rest),
+    }
 }
 
 fn is_spdm(bytes: &[u8]) -> bool {

@@ -2,13 +2,16 @@
 //! They return what they return; none may panic, hang or take memory out of
 //! proportion to its input.
 
-use crate::{Policy, Verdict, appraise, explain, tdx::Quote, verify_session};
+use crate::{Policy, Verdict, appraise, ccel, dstack, explain, sgx, tdx::Quote, verify_session};
 use soundproof_protocol::{
-    attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE},
+    attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE, Platform},
     cbor,
     receipt::{MAX_BUNDLE, SessionEvidence},
     trust::TrustConfiguration,
 };
+
+/// A time inside the seeds' certificates.
+const NOW_MS: u64 = 1_795_000_000_000;
 
 /// A quote alone.
 pub fn quote(bytes: &[u8]) -> bool {
@@ -34,6 +37,74 @@ pub fn ear(bytes: &[u8]) -> bool {
         return false;
     };
     crate::ear::Ear::verify(token, key.verifying_key(), &expected).is_ok()
+}
+
+/// An SEV-SNP report and, after it, its collateral: explained.
+pub fn snp_report(bytes: &[u8]) -> bool {
+    let (report, collateral) = bytes
+        .split_at_checked(crate::snp::REPORT_SIZE)
+        .unwrap_or((bytes, &[]));
+    let evidence = Evidence {
+        platform: Platform::Snp,
+        statement: report.to_vec().into(),
+        event_log: None,
+        gpu: None,
+        runtime: None,
+    };
+    let endorsements = Endorsements::new(Platform::Snp, collateral.to_vec());
+    explain(&evidence, &endorsements, NOW_MS).facts.is_some()
+}
+
+/// A Nitro document, explained.
+pub fn nitro_document(bytes: &[u8]) -> bool {
+    let evidence = Evidence {
+        platform: Platform::Nitro,
+        statement: bytes.to_vec().into(),
+        event_log: None,
+        gpu: None,
+        runtime: None,
+    };
+    let endorsements = Endorsements::new(Platform::Nitro, Vec::new());
+    explain(&evidence, &endorsements, NOW_MS).facts.is_some()
+}
+
+/// A certificate, a revocation list, or a chain in PEM, which is verified under
+/// its own last certificate.
+pub fn x509(bytes: &[u8]) -> bool {
+    use crate::x509::{Algorithm, Anchor, Certificate, Crl, Rules, read_pem, verify_chain};
+    let certificate = Certificate::parse(bytes).is_ok();
+    let list = Crl::parse(bytes).is_ok();
+    let Ok(chain) = read_pem(bytes, 10) else {
+        return certificate || list;
+    };
+    let rules = Rules {
+        at_s: NOW_MS / 1000,
+        max_length: 10,
+        algorithms: &[
+            Algorithm::EcdsaP256Sha256,
+            Algorithm::EcdsaP384Sha384,
+            Algorithm::RsaPkcs1Sha256,
+            Algorithm::RsaPssSha384,
+        ],
+        critical: &[],
+    };
+    chain
+        .last()
+        .is_some_and(|root| verify_chain(&chain, Anchor::Certificate(root), &rules).is_ok())
+}
+
+/// What a guest or an enclave is launched from, measured.
+pub fn measured(bytes: &[u8]) -> bool {
+    use crate::measure::{nitro, snp};
+    let launch = snp::Launch {
+        firmware: bytes,
+        kernel: Some(snp::Kernel::new(b"", b"", "")),
+        vcpus: 2,
+        cpu: 0,
+        features: 1,
+        monitor: snp::Monitor::Ec2,
+    };
+    snp::measurement(&launch).is_ok() || nitro::registers(bytes).is_ok()
 }
 
 /// A policy; if it reads, it must read again as itself after being written.
@@ -72,4 +143,56 @@ pub fn session(bytes: &[u8], policy: &Policy, now_ms: u64) -> Option<Verdict> {
         policy,
         now_ms,
     ))
+}
+
+/// A firmware's event log, and the boot that it shows.
+pub fn ccel(bytes: &[u8]) -> bool {
+    let Ok(log) = ccel::Log::parse(bytes) else {
+        return false;
+    };
+    log.replay();
+    let boot = ccel::Boot::read(&log);
+    // What is shown to have been on was measured, before the separator.
+    if boot.secure_boot == ccel::SecureBoot::On {
+        assert!(log.events.iter().any(ccel::Event::is_separator));
+    }
+    true
+}
+
+/// dstack's event log, and the identity that it shows.
+pub fn dstack_log(bytes: &[u8]) -> bool {
+    let Ok(log) = dstack::EventLog::parse(bytes) else {
+        return false;
+    };
+    log.replay();
+    if let Ok(identity) = dstack::Identity::read(&log) {
+        dstack::mr_config::compare(&[3; 48], &identity, Some(bytes));
+        // Nothing that comes after it changes it.
+        let mut more = log.clone();
+        more.events.extend(log.events);
+        let again = dstack::Identity::read(&more);
+        assert_eq!(
+            again.map(|again| again.app_id),
+            Ok(identity.app_id),
+            "an identity must end with system-ready"
+        );
+    }
+    true
+}
+
+/// An SGX quote alone.
+pub fn sgx_quote(bytes: &[u8]) -> bool {
+    sgx::Quote::parse(bytes).is_ok()
+}
+
+/// A guest agent's answer, a compose file, a list of certificates, published
+/// measurements: whichever it is.
+pub fn quote_json(bytes: &[u8]) -> bool {
+    let read = [
+        dstack::QuoteJson::parse(bytes).is_ok(),
+        dstack::Compose::parse(bytes).is_ok(),
+        dstack::ingress::Sha256Sums::parse(bytes).is_ok(),
+        crate::measure::dstack::published(bytes).is_ok(),
+    ];
+    read.contains(&true)
 }

@@ -7,10 +7,16 @@
 //! | [`session`] | from a session's transcript to the binding that its evidence must carry |
 //! | [`policy`] | what a client accepts, as TOML; an empty policy accepts nothing |
 //! | [`tdx`] | Intel TDX: a trust domain's quote, v4 and v5 |
+//! | [`ccel`] | a firmware's event log, beside a trust domain's quote |
+//! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
+//! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
+//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`ear`] | a verdict as a signed attestation result |
+//! | [`measure`] | what a deployment will measure, before there is one |
 //! | [`seen`] | what may never go back: the highest TCB evaluation seen |
 //!
 //! ```no_run
@@ -29,25 +35,32 @@
 
 mod appraise;
 mod bytes;
+pub mod ccel;
 pub mod container;
+mod cursor;
 pub mod dcap;
+pub mod dstack;
 pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
 mod machine;
+pub mod measure;
 mod module;
+pub mod nitro;
 pub mod policy;
 pub mod reason;
 mod refusal;
 pub mod seen;
 pub mod session;
+pub mod sgx;
+pub mod snp;
 pub mod tdx;
 mod trust;
 pub mod vector;
 pub mod verdict;
 pub mod x509;
 
-pub use appraise::{SOFTWARE_WARNING, appraise, explain, explain_under};
+pub use appraise::{SOFTWARE_WARNING, appraise, examine, explain, explain_under};
 pub use bytes::Hex;
 pub use policy::{Policy, PolicyError};
 pub use reason::Reason;

@@ -137,6 +137,11 @@ impl TrustVector {
             Reason::TcbRevoked
             | Reason::TcbLevelUnknown
             | Reason::TcbStatusRefused
+            | Reason::TcbBelowMinimum
+            | Reason::TcbUnspecified
+            | Reason::TcbInconsistent
+            | Reason::FirmwareProvisional
+            | Reason::PlatformInfoRefused
             | Reason::AdvisoryRefused
             | Reason::ModuleRefused => &[(Hardware, 96)],
             // Nothing could be concluded.
@@ -146,9 +151,28 @@ impl TrustVector {
             | Reason::TcbEvaluationOld
             | Reason::EndorsementsMalformed
             | Reason::EndorsementsPlatform
+            | Reason::SignerMismatch
+            | Reason::ChipMismatch
+            | Reason::ProductMismatch
+            | Reason::TcbCertificate
+            | Reason::RevocationListMissing
+            | Reason::DocumentTooOld
             | Reason::AnchorUnnamed => &[(Hardware, 1)],
-            Reason::DebugEnabled | Reason::AttributesRefused => &[(RuntimeOpaque, 96)],
+            Reason::VlekRefused => &[(InstanceIdentity, 97)],
+            Reason::VmplRefused => &[(Executables, 97)],
+            Reason::DebugEnabled | Reason::AttributesRefused | Reason::GuestPolicyRefused => {
+                &[(RuntimeOpaque, 96)]
+            }
             Reason::ReleaseUnknown => &[(Executables, 33)],
+            Reason::EventLogReplay | Reason::EventLogDigest | Reason::IdentityRefused => {
+                &[(Executables, 99)]
+            }
+            Reason::BootChainRefused | Reason::MrConfigRefused => &[(Executables, 96)],
+            Reason::SecureBootOff
+            | Reason::ComposeShows
+            | Reason::KeyProviderRefused
+            | Reason::KeyProviderUnspecified => &[(Configuration, 96)],
+            Reason::InstanceRefused => &[(InstanceIdentity, 97)],
             Reason::GpuUnattested => &[(SourcedData, 96)],
             Reason::TrustVersion
             | Reason::ProverNone

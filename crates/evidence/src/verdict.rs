@@ -2,8 +2,12 @@
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
 use crate::{
+    dstack::DstackFacts,
+    nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
+    sgx::SgxFacts,
+    snp::SnpFacts,
     tdx::TdxFacts,
     vector::{Claim, TrustVector},
 };
@@ -103,14 +107,36 @@ fn shown(text: String) -> String {
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(TdxFacts),
+    /// A trust domain's quote with dstack's event log.
+    Dstack(DstackFacts),
+    /// An enclave's quote.
+    Sgx(SgxFacts),
+    /// An SEV-SNP guest's report.
+    Snp(SnpFacts),
+    /// A Nitro enclave's document.
+    Nitro(NitroFacts),
 }
 
 impl Facts {
     /// The lower TCB evaluation number of the collateral, where a platform has
     /// one and its evidence verified.
     pub fn tcb_evaluation(&self) -> Option<u32> {
+        let machine = match self {
+            Self::Tdx(facts) => facts.machine.as_ref(),
+            Self::Dstack(facts) => facts.quote.machine.as_ref(),
+            Self::Sgx(facts) => facts.machine.as_ref(),
+            Self::Snp(_) | Self::Nitro(_) => None,
+        };
+        machine.map(|machine| machine.tcb_evaluation)
+    }
+
+    /// The 64 bytes that a quote or report carries for its caller.
+    pub fn report_data(&self) -> Option<[u8; 64]> {
         match self {
-            Self::Tdx(facts) => facts.machine.as_ref().map(|machine| machine.tcb_evaluation),
+            Self::Tdx(facts) => Some(facts.report_data.0),
+            Self::Dstack(facts) => Some(facts.quote.report_data.0),
+            Self::Sgx(facts) => Some(facts.report_data.0),
+            Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Software platforms in a temporary folder, sound or with one fault.
 
 use soundproof_attester::{
-    AttestError,
+    AttestError, Attester as _,
     software::{DAY_S, DEBUG, Measured, Options, Profile, SoftwarePlatform},
 };
 use soundproof_evidence::Reason;
-use soundproof_protocol::{attestation::Evidence, digest::Digest};
+use soundproof_protocol::{
+    attestation::{Endorsements, Evidence},
+    digest::Digest,
+};
 use tempfile::TempDir;
 
 /// A time in November 2026, in milliseconds since 1970, for tests that take
@@ -35,7 +38,7 @@ impl Pki {
     /// # Errors
     /// [`AttestError`].
     pub fn sound() -> Result<Self, AttestError> {
-        Self::new(&Profile::default())
+        Self::of(&Profile::default())
     }
 
     /// One with a fault, at [`NOW_MS`]. A fault of the evidence alone needs
@@ -46,10 +49,14 @@ impl Pki {
     pub fn with(fault: Fault) -> Result<Self, AttestError> {
         let mut profile = Profile::default();
         fault.set(&mut profile);
-        Self::new(&profile)
+        Self::of(&profile)
     }
 
-    fn new(profile: &Profile) -> Result<Self, AttestError> {
+    /// One that says what `profile` says, at [`NOW_MS`].
+    ///
+    /// # Errors
+    /// [`AttestError`].
+    pub fn of(profile: &Profile) -> Result<Self, AttestError> {
         let dir = TempDir::new().map_err(|source| AttestError::Io {
             what: "cannot make a temporary folder".into(),
             source,
@@ -58,6 +65,14 @@ impl Pki {
         let platform =
             SoftwarePlatform::with_profile(dir.path(), &measured(), options, profile, NOW_MS)?;
         Ok(Self { platform, dir })
+    }
+
+    /// Its endorsements.
+    ///
+    /// # Errors
+    /// [`AttestError`].
+    pub fn endorsements(&self) -> Result<Endorsements, AttestError> {
+        self.platform.endorsements()
     }
 
     /// The folder that holds its keys.

@@ -1,11 +1,11 @@
-//! TCB info (version 3, TDX) and QE identity (version 2), signed as Intel's
+//! TCB info (version 3, of TDX or SGX) and QE identity (version 2), signed as Intel's
 //! provisioning certification service signs them: ECDSA over the JSON's very
 //! bytes, r ‖ s.
 
 use super::{
     keys::Keys,
     pki::{Issued, Pki},
-    profile::{ADVISORY, LEVELS, Profile},
+    profile::{ADVISORY, LEVELS, Profile, Tee},
 };
 use crate::AttestError;
 use dcap_qvl::QuoteCollateralV3;
@@ -76,7 +76,7 @@ fn tcb_info(profile: &Profile, from: &str, until: &str) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut info = json!({
         "id": "TDX",
         "version": 3,
         "issueDate": from,
@@ -101,12 +101,28 @@ fn tcb_info(profile: &Profile, from: &str, until: &str) -> Value {
             ],
         }],
         "tcbLevels": levels,
-    })
+    });
+    if profile.tee == Tee::Sgx {
+        info["id"] = "SGX".into();
+        if let Some(info) = info.as_object_mut() {
+            info.remove("tdxModule");
+            info.remove("tdxModuleIdentities");
+        }
+        for level in info["tcbLevels"].as_array_mut().into_iter().flatten() {
+            if let Some(tcb) = level["tcb"].as_object_mut() {
+                tcb.remove("tdxtcbcomponents");
+            }
+        }
+    }
+    info
 }
 
 fn qe_identity(profile: &Profile, from: &str, until: &str) -> Value {
     json!({
-        "id": "TD_QE",
+        "id": match profile.tee {
+            Tee::Tdx => "TD_QE",
+            Tee::Sgx => "QE",
+        },
         "version": 2,
         "issueDate": from,
         "nextUpdate": until,
@@ -116,7 +132,7 @@ fn qe_identity(profile: &Profile, from: &str, until: &str) -> Value {
         "attributes": "11000000000000000000000000000000",
         "attributesMask": "FBFFFFFFFFFFFFFF0000000000000000",
         "mrsigner": hex::encode_upper(profile.qe_identity_signer),
-        "isvprodid": 2,
+        "isvprodid": profile.tee.qe_product(),
         "tcbLevels": [
             { "tcb": { "isvsvn": 4 }, "tcbDate": TCB_DATE, "tcbStatus": "UpToDate" },
             { "tcb": { "isvsvn": 3 }, "tcbDate": OLD_TCB_DATE, "tcbStatus": "OutOfDate" },

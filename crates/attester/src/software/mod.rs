@@ -15,12 +15,13 @@ mod profile;
 mod quote;
 
 pub use measured::Measured;
-pub use profile::{ADVISORY, DAY_S, DEBUG, Profile, SEPT_VE_DISABLE};
+pub use profile::{ADVISORY, DAY_S, DEBUG, Profile, SEPT_VE_DISABLE, Tee};
 
 use crate::{AttestError, Attester};
 use soundproof_evidence::{
     Measurements, Policy,
     policy::{Anchor, DcapRules, Platforms, Release, Software, TdxRules, TrustRules},
+    sgx,
 };
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform},
@@ -153,6 +154,7 @@ impl SoftwarePlatform {
                 any_machine: true,
                 ..DcapRules::default()
             },
+            ..TdxRules::default()
         };
         Ok(Policy {
             platform: Platforms {
@@ -163,6 +165,33 @@ impl SoftwarePlatform {
             release: vec![self.release(name)],
             ..Policy::default()
         })
+    }
+
+    /// A quote, version 4, of a trust domain with any measurements, for tests
+    /// of verifiers.
+    pub fn sign_domain(&self, measurements: &Measurements, report_data: &[u8; 64]) -> Vec<u8> {
+        self.signer.domain(measurements, report_data)
+    }
+
+    /// Likewise, version 5. `tail`: what follows a TD report 1.0 in the body;
+    /// nothing, 64 bytes (TD report 1.5) or 301 (its extended form).
+    pub fn sign_domain_v5(
+        &self,
+        measurements: &Measurements,
+        report_data: &[u8; 64],
+        tail: &[u8],
+    ) -> Vec<u8> {
+        self.signer.domain_v5(measurements, report_data, tail)
+    }
+
+    /// Likewise, an enclave's, version 3. Its collateral is that of a platform
+    /// whose profile says [`Tee::Sgx`].
+    pub fn sign_enclave(
+        &self,
+        measurements: &sgx::Measurements,
+        report_data: &[u8; 64],
+    ) -> Vec<u8> {
+        self.signer.enclave(measurements, report_data)
     }
 
     /// How many quotes were made.
@@ -188,7 +217,7 @@ impl Attester for SoftwarePlatform {
         self.quotes.fetch_add(1, Ordering::Relaxed);
         Ok(Evidence {
             platform: Platform::Software,
-            statement: Bytes(self.signer.quote(&self.measurements, binding)),
+            statement: Bytes(self.signer.domain(&self.measurements, binding.as_bytes())),
             event_log: None,
             gpu: None,
             runtime: None,

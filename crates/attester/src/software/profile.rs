@@ -14,9 +14,31 @@ pub(super) const LEVELS: [(u8, &str); 3] = [(3, "UpToDate"), (2, "OutOfDate"), (
 /// The advisory of every level below the first.
 pub const ADVISORY: &str = "SOUNDPROOF-SA-00001";
 
+/// What makes the quotes, and what collateral is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Tee {
+    /// Trust domains: the software platform itself, and dstack's kind.
+    #[default]
+    Tdx,
+    /// Enclaves.
+    Sgx,
+}
+
+impl Tee {
+    /// ISVPRODID of Intel's quoting enclave for it.
+    pub(super) const fn qe_product(self) -> u16 {
+        match self {
+            Self::Tdx => 2,
+            Self::Sgx => 1,
+        }
+    }
+}
+
 /// See the module. The default is a platform that is up to date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
+    /// What makes the quotes.
+    pub tee: Tee,
     /// TD attributes of its quotes.
     pub td_attributes: u64,
     /// SVNs of the TDX module; version 1, SVN 3 is up to date, 2 is not.
@@ -69,6 +91,7 @@ impl Default for Profile {
         let fmspc = [0x50, 0x52, 0x4f, 0x4f, 0x46, 0];
         let signer: [u8; 32] = Sha256::digest(b"soundproof/1/software/qe").into();
         Self {
+            tee: Tee::Tdx,
             td_attributes: SEPT_VE_DISABLE,
             tee_tcb_svn,
             cpu_svn,

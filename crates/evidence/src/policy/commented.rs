@@ -13,6 +13,27 @@ const TABLES: &[(&str, &str)] = &[
         "platform.tdx",
         "Intel TDX, under Intel's root, which is compiled in.",
     ),
+    (
+        "platform.dstack",
+        "dstack on Intel TDX: the guest's event log says which application runs.",
+    ),
+    ("platform.sgx", "Intel SGX, under the same root."),
+    (
+        "platform.tdx.event_log",
+        "What the firmware's event log must show. It adds to a release's registers.",
+    ),
+    (
+        "platform.snp.min_tcb",
+        "The least version of each part of the firmware; a product without a table is refused.",
+    ),
+    (
+        "platform.snp",
+        "AMD SEV-SNP, under AMD's root keys, which are compiled in.",
+    ),
+    (
+        "platform.nitro",
+        "AWS Nitro Enclaves, under AWS's root, which is compiled in.",
+    ),
     ("freshness", "Time."),
     (
         "trust",
@@ -73,6 +94,84 @@ const KEYS: &[(&str, &str)] = &[
         "true accepts every such machine on earth, in whosever hands: who has one in hand\n\
          can attack it physically. Counts only if no machine is named.",
     ),
+    ("chip_id", "Machines that are accepted, by chip id."),
+    (
+        "vlek_providers",
+        "Cloud providers whose key, which all their machines share, may sign reports. Without\n\
+         one, only the chip's own key may.",
+    ),
+    (
+        "require_crl",
+        "Whether AMD's revocation list must come with the evidence.",
+    ),
+    (
+        "max_crl_age_s",
+        "Seconds since the revocation list was issued, at most.",
+    ),
+    ("min_firmware", "Version of the SEV-SNP firmware, at least."),
+    (
+        "provisional_firmware",
+        "Whether firmware may run from which the operator can still go back to older one.",
+    ),
+    (
+        "max_vmpl",
+        "The least privileged level of the guest (highest VMPL) that evidence may come from.",
+    ),
+    (
+        "migration_agent",
+        "Whether a migration agent may move the guest: it has the guest's memory.",
+    ),
+    (
+        "smt",
+        "Whether the other thread of a core may run something else.",
+    ),
+    ("cxl", "Whether devices and memory on CXL may be there."),
+    (
+        "tio",
+        "Whether the machine may let devices take part in guests.",
+    ),
+    (
+        "require",
+        "What else must be in force: single-socket, aes-256-xts, rapl-disabled,\n\
+         ciphertext-hiding, page-swap-disabled (of the guest's policy); ecc, alias-check, tsme\n\
+         (of the machine).",
+    ),
+    ("fmc", "First mutable code."),
+    ("bootloader", "Boot loader of the secure processor."),
+    ("tee", "Operating system of the secure processor."),
+    ("snp", "SEV-SNP firmware."),
+    ("microcode", "Microcode."),
+    (
+        "instance_id",
+        "Parent instances that are accepted, by id: PCR 4 must be theirs.",
+    ),
+    ("max_age_s", "Seconds since the document was made, at most."),
+    ("measurement", "What the guest was launched from."),
+    ("host_data", "Set by the host at launch."),
+    ("guest_policy", "What the host may do with the guest."),
+    ("family_id", "Set by the owner at launch."),
+    ("image_id", "Set by the owner at launch."),
+    (
+        "id_key_digest",
+        "SHA-384 of the key that signed the ID block; zero for none.",
+    ),
+    (
+        "author_key_digest",
+        "SHA-384 of the key that certified that key; zero for none.",
+    ),
+    ("min_guest_svn", "The owner's version number, at least."),
+    ("pcr0", "The enclave's image file."),
+    ("pcr1", "Kernel and boot file systems."),
+    ("pcr2", "The application."),
+    (
+        "pcr3",
+        "The role of the parent instance; without this line, any.",
+    ),
+    ("pcr4", "The parent instance; without this line, any."),
+    (
+        "pcr8",
+        "The certificate that signed the image; zero if none did.",
+    ),
     ("tcb_status", "The status that is accepted."),
     ("until", "The last moment at which the exception holds."),
     (
@@ -125,6 +224,78 @@ const KEYS: &[(&str, &str)] = &[
     ("rtmr1", "Boot loader and kernel."),
     ("rtmr2", "Kernel's command line and initial file system."),
     ("rtmr3", "Application."),
+    (
+        "any_key_provider",
+        "true accepts whoever gives the guest its keys, and can so read its disk and be it.",
+    ),
+    (
+        "id",
+        "In hex; a KMS's root public key, a local provider's MRENCLAVE.",
+    ),
+    (
+        "instances",
+        "Instances that are accepted; without this line, all.",
+    ),
+    (
+        "require_compose",
+        "Whether app-compose.json must come with the evidence, so that what it shows to\n\
+         others can be judged.",
+    ),
+    (
+        "danger_public_logs",
+        "true accepts an application whose containers' logs everybody can read.",
+    ),
+    (
+        "danger_public_sysinfo",
+        "true accepts an application whose processes and load everybody can see.",
+    ),
+    (
+        "require_mr_config",
+        "Whether the host must have fixed the application before the start.",
+    ),
+    ("compose_hash", "SHA-256 of app-compose.json's raw bytes."),
+    (
+        "app_id",
+        "Application id; without this line, the first 20 bytes of the compose hash.",
+    ),
+    (
+        "os_image_hash",
+        "Hash of the OS image, compared where the KMS answered with one.",
+    ),
+    (
+        "development",
+        "The image is one on which its operator can log in.",
+    ),
+    (
+        "danger_development_image",
+        "true accepts an image on which its operator can log in.",
+    ),
+    ("required", "Whether there must be an event log."),
+    (
+        "require_secure_boot",
+        "Whether it must show secure boot on.",
+    ),
+    (
+        "pk",
+        "SHA-384 of the variable PK's value: whose keys decide what boots.",
+    ),
+    ("kek", "Likewise, KEK: who may change db and dbx."),
+    ("db", "Likewise, db: whose code may boot."),
+    ("dbx", "Likewise, dbx: what may not."),
+    (
+        "boot_chain",
+        "Digests of all code that was measured into RTMR1, in order.",
+    ),
+    (
+        "command_line",
+        "The kernel's command line, as its loader measured it.",
+    ),
+    ("mrenclave", "What the enclave was built from."),
+    ("mrsigner", "Who signed it."),
+    ("isv_prod_id", "Product id that its signer gave it."),
+    ("isv_svn", "Security version that its signer gave it."),
+    ("attributes", "Attributes and XFRM."),
+    ("misc_select", "What it tells the host when it faults."),
 ];
 
 impl Policy {

@@ -46,17 +46,27 @@
 mod anchor;
 mod commented;
 mod dcap;
+mod dstack;
+mod event_log;
+mod nitro;
 pub(crate) mod platforms;
 mod review;
+mod sgx;
+mod snp;
 mod tdx;
 mod time;
 mod trust;
 
 pub use anchor::Anchor;
 pub use dcap::{DEFAULT_COLLATERAL_AGE_S, DcapRules, TcbException, TcbStatus};
+pub use dstack::DstackRules;
+pub use event_log::EventLogRules;
+pub use nitro::{DEFAULT_DOCUMENT_AGE_S, NitroRules};
 pub use platforms::{Platforms, Release, Software, observed};
 pub use review::Review;
 pub(crate) use review::{Rules, span};
+pub use sgx::SgxRules;
+pub use snp::{ChipId, MinTcb, Protection, SnpRules};
 pub use tdx::TdxRules;
 pub use time::Time;
 pub use trust::{Prover, TrustRules};

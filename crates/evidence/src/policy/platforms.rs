@@ -4,11 +4,13 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
+    dstack,
     module::{Case, Clock, Judge},
-    policy::{Anchor, Rules, TdxRules},
+    nitro,
+    policy::{Anchor, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
-    tdx,
+    sgx, snp, tdx,
     verdict::Verdict,
 };
 use serde::{Deserialize, Serialize};
@@ -263,4 +265,13 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
+    /// dstack: a trust domain with an event log that says what it runs.
+    dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
+    /// Intel SGX: an enclave.
+    sgx / software_sgx, Sgx / SoftwareSgx: sgx::Sgx, SgxRules, sgx::Measurements;
+    /// AMD SEV-SNP: a guest by itself.
+    snp / software_snp, Snp / SoftwareSnp: snp::Snp, SnpRules, snp::SnpMeasurements;
+    /// AWS Nitro Enclaves.
+    nitro / software_nitro, Nitro / SoftwareNitro:
+        nitro::Nitro, NitroRules, nitro::NitroMeasurements;
 }

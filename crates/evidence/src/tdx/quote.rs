@@ -6,7 +6,7 @@
 //! at: some firmware hands out a buffer of fixed size.
 
 use super::Measurements;
-use dcap_qvl::quote::{Quote as Raw, TDReport10};
+use dcap_qvl::quote::{Quote as Raw, Report, TDReport10};
 use soundproof_protocol::attestation::MAX_EVIDENCE;
 
 const HEADER: usize = 48;
@@ -46,6 +46,7 @@ pub enum QuoteError {
 pub struct Quote {
     version: u16,
     report: TDReport10,
+    service_tds: Vec<(&'static str, [u8; 48])>,
 }
 
 impl Quote {
@@ -64,6 +65,7 @@ impl Quote {
         Ok(Self {
             version: raw.header.version,
             report,
+            service_tds: service_tds(&raw.report),
         })
     }
 
@@ -87,6 +89,13 @@ impl Quote {
         &self.report.tee_tcb_svn
     }
 
+    /// Hashes of the service TDs that a body of version 5 names: MRSERVICETD,
+    /// and in its extended form those bound at the start and now. Zero is
+    /// none.
+    pub(crate) fn service_tds(&self) -> &[(&'static str, [u8; 48])] {
+        &self.service_tds
+    }
+
     /// Whether bit 0 of the TD attributes, DEBUG, is set: the host can read
     /// and write the domain's memory.
     pub fn is_debug(&self) -> bool {
@@ -94,6 +103,18 @@ impl Quote {
             .td_attributes
             .first()
             .is_some_and(|tud| tud & 1 != 0)
+    }
+}
+
+fn service_tds(report: &Report) -> Vec<(&'static str, [u8; 48])> {
+    match report {
+        Report::TD15(report) => vec![("MRSERVICETD", report.mr_service_td)],
+        Report::TD15Ex(report) => vec![
+            ("MRSERVICETD", report.base.mr_service_td),
+            ("INIT_SERVICE_TD_HASH", report.init_service_td_hash),
+            ("CUR_SERVICE_TD_HASH", report.cur_service_td_hash),
+        ],
+        _ => Vec::new(),
     }
 }
 

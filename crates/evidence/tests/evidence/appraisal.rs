@@ -172,7 +172,7 @@ fn every_part_of_a_policy_is_looked_at() {
         ("evidence_unjudged", |case| {
             case.evidence.runtime = Some(Bytes(vec![1]))
         }),
-        ("evidence_unjudged", |case| {
+        ("event_log_malformed", |case| {
             case.evidence.event_log = Some(Bytes(vec![1]))
         }),
         ("endorsements_platform", |case| {

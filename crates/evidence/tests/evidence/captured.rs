@@ -16,7 +16,7 @@ use soundproof_protocol::{
 };
 use std::{fs, path::PathBuf};
 
-const CAPTURES: [&str; 6] = [
+pub(crate) const CAPTURES: [&str; 6] = [
     "tdx_quote",
     "tdx_quote_outdated",
     "tdx_quote_baremetal",
@@ -31,7 +31,7 @@ const OUTDATED_MS: u64 = 1_771_600_000_000;
 /// 2026-02-01, inside tdx_quote_baremetal's.
 const BAREMETAL_MS: u64 = 1_769_900_000_000;
 
-fn read(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn read(name: &str) -> Option<Vec<u8>> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/tdx");
     let bytes = fs::read(dir.join(name)).ok();
     if bytes.is_none() {
@@ -58,7 +58,7 @@ fn endorsements(body: Vec<u8>) -> Endorsements {
     }
 }
 
-fn capture(name: &str, collateral: &str) -> Option<(Evidence, Endorsements)> {
+pub(crate) fn capture(name: &str, collateral: &str) -> Option<(Evidence, Endorsements)> {
     let collateral = read(collateral)?;
     let collateral = if collateral.starts_with(b"{") {
         collateral
@@ -104,6 +104,7 @@ fn any_machine() -> TdxRules {
             any_machine: true,
             ..DcapRules::default()
         },
+        ..TdxRules::default()
     }
 }
 

@@ -3,14 +3,24 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // also in what tests share
 
 mod appraisal;
+mod bodies;
 mod captured;
+mod captured_logs;
+mod captured_snp_nitro;
+mod ccel;
 mod common;
 mod containers;
+mod dstack;
 mod ear;
 mod golden;
+mod mutation;
+mod nitro;
+mod policies_intel;
 mod policy;
 mod properties;
 mod rules;
 mod session;
+mod sgx;
+mod snp;
 mod speed;
 mod x509;
