@@ -124,8 +124,10 @@ impl FakeServices {
             .route("/sgx/certification/v4/pckcrl", get(pck_crl))
             .route("/sgx/certification/v4/rootcacrl", get(root_crl_hex))
             .route("/IntelSGXRootCA.der", get(root_crl_der))
-            .route("/{keys}/v1/{product}/cert_chain", get(cert_chain))
-            .route("/{keys}/v1/{product}/crl", get(crl))
+            .route("/vcek/v1/{product}/cert_chain", get(cert_chain))
+            .route("/vlek/v1/{product}/cert_chain", get(cert_chain))
+            .route("/vcek/v1/{product}/crl", get(crl))
+            .route("/vlek/v1/{product}/crl", get(crl))
             .route("/vcek/v1/{product}/{hwid}", get(vcek))
             .route("/v1/rim/{id}", get(rim))
             .route("/", post(ocsp))
@@ -462,28 +464,16 @@ async fn vcek(
     .await
 }
 
-async fn cert_chain(
-    State(shared): Fake,
-    Path((keys, product)): Path<(String, String)>,
-    uri: Uri,
-) -> Response {
+async fn cert_chain(State(shared): Fake, Path(product): Path<String>, uri: Uri) -> Response {
     answer(&shared, &uri, Document::CertChain, |state, _| {
-        of_product(state, &keys, &product, |kds| {
-            kds.chain.clone().into_response()
-        })
+        of_product(state, &product, |kds| kds.chain.clone().into_response())
     })
     .await
 }
 
-async fn crl(
-    State(shared): Fake,
-    Path((keys, product)): Path<(String, String)>,
-    uri: Uri,
-) -> Response {
+async fn crl(State(shared): Fake, Path(product): Path<String>, uri: Uri) -> Response {
     answer(&shared, &uri, Document::Crl, |state, _| {
-        of_product(state, &keys, &product, |kds| {
-            kds.crl.clone().into_response()
-        })
+        of_product(state, &product, |kds| kds.crl.clone().into_response())
     })
     .await
 }
@@ -581,14 +571,9 @@ fn ocsp_answer(serial: &[u8], from_ms: u64, until_ms: Option<u64>) -> Vec<u8> {
     tlv(0x30, &[vec![0x0a, 1, 0], bytes])
 }
 
-fn of_product(
-    state: &Inner,
-    keys: &str,
-    product: &str,
-    then: impl FnOnce(&Kds) -> Response,
-) -> Response {
+fn of_product(state: &Inner, product: &str, then: impl FnOnce(&Kds) -> Response) -> Response {
     match &state.kds {
-        Some(kds) if ["vcek", "vlek"].contains(&keys) && kds.product == product => then(kds),
+        Some(kds) if kds.product == product => then(kds),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
