@@ -18,8 +18,10 @@ const MAX_KEY: usize = 256;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Answer POST /v1/appraise with verdicts by the policies of a folder.
-    /// Whoever believes the answers trusts whoever runs this
+    /// Answer with verdicts by the policies of a folder
+    ///
+    /// POST /v1/appraise; see /openapi.json. Whoever believes the answers
+    /// trusts whoever runs this.
     Serve(Serve),
 }
 
