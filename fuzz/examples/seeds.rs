@@ -48,7 +48,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     protocol(session)?;
     prover()?;
     sp1()?;
+    attester()?;
     files()?;
+    Ok(())
+}
+
+/// What fakes of the interfaces answer; the first byte says which reader.
+fn attester() -> io::Result<()> {
+    use soundproof_testkit::fakes::{configfs, nsm, tpm};
+    let http = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    let certificates = configfs::certificate_table(b"vcek", b"ask", b"ark");
+    let hcl = tpm::hcl_report(false, &tpm::td_report(&tpm::vouching(b"{}")), b"{}");
+    let document = nsm::unsigned_document(&[0; 64]);
+    let mut answer = b"\xa1\x6bAttestation\xa1\x68document\x59".to_vec();
+    answer.extend((document.len() as u16).to_be_bytes());
+    answer.extend(&document);
+    let tpm = [0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x8b];
+    let seeds: [(&str, &[u8]); 6] = [
+        ("http", http),
+        ("certificates", &certificates),
+        ("hcl", &hcl),
+        ("document", &document),
+        ("nsm", &answer),
+        ("tpm", &tpm),
+    ];
+    for (reader, (name, bytes)) in (0_u8..).zip(seeds) {
+        put("attester", name, &[&[reader], bytes].concat())?;
+    }
     Ok(())
 }
 

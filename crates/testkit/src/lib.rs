@@ -2,12 +2,12 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through, and of the services that endorse them |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
 //! | [`ccel`] | CC event logs, true or not |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
 //! | [`server`] | a running `soundproofd`, its children, its logs; kills by pid |
-//! | [`fakes`] | stand-ins for services outside: collateral |
 //! | [`secrets`] | searches bytes, folders and processes' memory for a secret in every form that it might leak in |
 //! | [`snp`], [`nitro`] | SEV-SNP and Nitro evidence under PKIs of their own, with any fault |
 //! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
