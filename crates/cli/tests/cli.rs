@@ -68,6 +68,8 @@ fn every_command_is_there() {
             "policy",
             "measure",
             "explain",
+            "collateral",
+            "verifier",
             "doctor",
             "demo",
             "completions"
@@ -83,6 +85,11 @@ fn every_command_is_there() {
     );
     assert_eq!(commands(&help(&["circuit", "--help"])), ["add", "inspect"]);
     assert_eq!(commands(&help(&["policy", "--help"])), ["init", "check"]);
+    assert_eq!(
+        commands(&help(&["collateral", "--help"])),
+        ["fetch", "show"]
+    );
+    assert_eq!(commands(&help(&["verifier", "--help"])), ["serve"]);
     let prove = help(&["prove", "--help"]);
     for flag in [
         "--url",

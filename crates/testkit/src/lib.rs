@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through |
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through, and of the services that endorse them |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
 //! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
 //! | [`ccel`] | CC event logs, true or not |
