@@ -553,5 +553,5 @@ fn jitter(ms: u64) -> u64 {
     // Without randomness there is no jitter, and nothing else is lost.
     let _ = getrandom::fill(&mut random);
     let part = u64::from(u32::from_le_bytes(random));
-    ms / 2 + (ms.div_ceil(2) * part >> 32)
+    ms / 2 + (ms.div_ceil(2).saturating_mul(part) >> 32)
 }

@@ -38,7 +38,9 @@ impl Policies {
         };
         let mut policies = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(|error| wrong(folder, error.to_string()))? {
-            let path = entry.map_err(|error| wrong(folder, error.to_string()))?.path();
+            let path = entry
+                .map_err(|error| wrong(folder, error.to_string()))?
+                .path();
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
