@@ -30,8 +30,11 @@ use soundproof_prover::wire::{
 };
 use soundproof_sp1_network::wire::{AuctionBody, BaseBody, Signed};
 use soundproof_testkit::{
+    azure::Vm,
     ccel::LogBuilder,
     dstack::{COMPOSE, Guest},
+    gpu::GpuPki,
+    jwt,
     pki::Pki,
     session as testkit,
     sgx::Enclave,
@@ -41,6 +44,7 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    beside()?;
     platforms()?;
     vendors()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
@@ -86,6 +90,28 @@ fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = seeds().join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+/// What stands beside a processor's own evidence.
+fn beside() -> io::Result<()> {
+    let gpu = GpuPki::sound(NOW_MS / 1000);
+    let nonce = [7; 32];
+    put("gpu_evidence", "one", &gpu.evidence(&nonce).0)?;
+    put("rim_xml", "driver.xml", &gpu.manifests()[0].sign(&gpu))?;
+    for (index, answer) in gpu.answers().iter().take(1).enumerate() {
+        put("ocsp", &index.to_string(), &answer.sign())?;
+    }
+    let result = gpu.result(&nonce).to_string();
+    put("nras", "one.json", result.as_bytes())?;
+    let token = jwt::sign("a", &gpu.claims(&nonce), &gpu.service);
+    put("jwt", "one", token.as_bytes())?;
+    put("jwt", "keys.json", jwt::jwks(&[("a", &gpu.service)]).as_bytes())?;
+
+    let vm = Vm::default();
+    let attest = vm.attest(&nonce);
+    put("tpm_attest", "quote", &attest)?;
+    put("tpm_attest", "signature", &vm.sign(&attest))?;
+    put("azure_statement", "one", &vm.encoded(vec![1; 4], &nonce))
 }
 
 fn protocol(session: SessionEvidence) -> io::Result<()> {
