@@ -1,6 +1,7 @@
 //! `soundproof measure`: what a deployment will measure, before there is one.
 //! Uses no network: everything is computed from files.
 
+mod dstack;
 mod nitro;
 mod snp;
 
@@ -8,6 +9,9 @@ use crate::{failure::Failure, output::Output};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
+    /// Compose hash, application id, RTMR3; MRTD and RTMR0 to 2 of a published
+    /// OS image
+    Dstack(Box<dstack::Args>),
     /// Launch measurement of an SEV-SNP guest
     Snp(Box<snp::Args>),
     /// PCR 0 to 4 and 8 of a Nitro enclave
@@ -16,6 +20,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
+        Command::Dstack(args) => dstack::run(args, output),
         Command::Snp(args) => snp::run(args, output),
         Command::Nitro(args) => nitro::run(args, output),
     }
