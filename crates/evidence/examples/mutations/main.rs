@@ -1,4 +1,4 @@
-//! Bad input, tried systematically: `cargo xtask mutations`.
+//! Bad input, tried systematically.
 //!
 //! Every case is evidence that verifies: of each software platform, and the
 //! captures of real machines where they are there. Each byte is changed, each
