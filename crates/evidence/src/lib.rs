@@ -20,7 +20,6 @@
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
 //! | [`container`], [`parts`] | what a file holds; parts of evidence by themselves |
-//! | [`container`], [`parts`] | what a file holds; parts of evidence by themselves |
 //! | [`ear`] | a verdict as a signed attestation result |
 //! | [`measure`] | what a deployment will measure, before there is one |
 //! | [`seen`] | what may never go back: the highest TCB evaluation seen |
@@ -57,7 +56,6 @@ mod machine;
 pub mod measure;
 mod module;
 pub mod nitro;
-pub mod parts;
 pub mod parts;
 pub mod policy;
 mod reader;

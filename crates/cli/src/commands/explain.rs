@@ -14,12 +14,13 @@ use soundproof::{
     },
     now_ms,
     protocol::{
-        attestation::{Endorsements, MAX_ENDORSEMENTS, Platform},
+        attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS},
         error::Code,
         receipt::SessionEvidence,
         transcript::Transcript,
     },
 };
+use soundproof_collateral::{Bundle, bundle::MAX_BUNDLE};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -84,12 +85,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let verdict = match &opened.found {
         Found::Session(found) => {
             session = Some(session_facts(found));
-            let endorsements = endorsements(args, found.evidence.platform)?;
+            let endorsements = endorsements(args, &found.evidence)?;
             let endorsements = endorsements.as_ref().unwrap_or(&found.endorsements);
             Some(explain_under(&found.evidence, endorsements, anchor, now_ms))
         }
         Found::Evidence(evidence, beside) => {
-            let named = endorsements(args, evidence.platform)?;
+            let named = endorsements(args, evidence)?;
             let none = Endorsements::new(evidence.platform, Vec::new());
             let endorsements = named.as_ref().or(beside.as_deref()).unwrap_or(&none);
             Some(explain_under(evidence, endorsements, anchor, now_ms))
@@ -122,16 +123,22 @@ fn anchor(args: &Args) -> Result<Option<Anchor>, Failure> {
         .map_err(|error| Failure::new(Code::PolicyInvalid, error.to_string()))
 }
 
-fn endorsements(args: &Args, platform: Platform) -> Result<Option<Endorsements>, Failure> {
+fn endorsements(args: &Args, evidence: &Evidence) -> Result<Option<Endorsements>, Failure> {
     let Some(path) = &args.endorsements else {
         return Ok(None);
     };
-    let bytes = files::read(path, MAX_ENDORSEMENTS)?;
+    let bytes = files::read(path, MAX_BUNDLE)?;
+    // A bundle that has those of this machine.
+    if let Ok(bundle) = Bundle::from_slice(&bytes)
+        && let Ok(found) = bundle.endorse(evidence, None)
+    {
+        return Ok(Some(found));
+    }
     // As a server sends them, or the vendor's bytes alone.
     let sent = soundproof::protocol::cbor::from_slice(&bytes, MAX_ENDORSEMENTS);
-    Ok(Some(
-        sent.unwrap_or_else(|_| Endorsements::new(platform, bytes)),
-    ))
+    Ok(Some(sent.unwrap_or_else(|_| {
+        Endorsements::new(evidence.platform, bytes)
+    })))
 }
 
 /// What the session's transcript says; the evidence vouches for it where its

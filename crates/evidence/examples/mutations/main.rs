@@ -1,4 +1,4 @@
-//! Bad input, tried systematically.
+//! Bad input, tried systematically: `cargo xtask mutations`.
 //!
 //! Every case is evidence that verifies: of each software platform, and the
 //! captures of real machines where they are there. Each byte is changed, each
