@@ -57,7 +57,7 @@ pub(crate) struct Options {
     #[arg(long)]
     danger_gpu_unattested: bool,
     /// With --sp1-direct: what the URLs begin with that those clients are
-    /// given, such as https://prover.example.
+    /// given, such as `https://prover.example`.
     #[arg(long, value_name = "URL")]
     sp1_public_url: Option<String>,
     /// With --sp1-direct: address (0x…) of somebody who may ask for proofs;

@@ -158,7 +158,7 @@ pub struct Verdict {
     /// Whether it can be accepted.
     pub acceptable: bool,
     /// Whether every signature holds, from the trust anchor to the evidence's
-    /// last byte: what [`facts`](Self::facts) says is so.
+    /// last byte: what `facts` says is so.
     pub verified: bool,
     /// The time that was judged at; ms since 1970.
     pub judged_at_ms: u64,

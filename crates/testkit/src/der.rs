@@ -79,7 +79,7 @@ pub fn bits(bytes: &[u8]) -> Vec<u8> {
     tlv(0x03, &[&[0], bytes].concat())
 }
 
-/// [number] EXPLICIT.
+/// `[number]` EXPLICIT.
 pub fn explicit(number: u8, content: &[u8]) -> Vec<u8> {
     tlv(0xa0 | number, content)
 }

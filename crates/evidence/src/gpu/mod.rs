@@ -13,7 +13,7 @@
 //! | [`spdm`], [`opaque`] | the report: SPDM 1.1 messages, NVIDIA's fields in them |
 //! | [`device`] | the chain of certificates, and which GPU it is |
 //! | [`rim`] | reference integrity manifests: signed XML |
-//! | [`ocsp`], [`revocation`] | whether certificates were revoked |
+//! | [`ocsp`], `revocation` | whether certificates were revoked |
 //! | [`nras`] | results of NVIDIA's remote attestation service |
 
 pub mod device;
