@@ -107,7 +107,11 @@ fn beside() -> io::Result<()> {
     put("nras", "one.json", result.as_bytes())?;
     let token = jwt::sign("a", &gpu.claims(&nonce), &gpu.service);
     put("jwt", "one", token.as_bytes())?;
-    put("jwt", "keys.json", jwt::jwks(&[("a", &gpu.service)]).as_bytes())?;
+    put(
+        "jwt",
+        "keys.json",
+        jwt::jwks(&[("a", &gpu.service)]).as_bytes(),
+    )?;
 
     let vm = Vm::default();
     let attest = vm.attest(&nonce);
@@ -444,7 +448,11 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
 /// What AMD's and AWS's hardware sends.
 fn vendors() -> io::Result<()> {
     use soundproof_evidence::snp::Product;
-    use soundproof_testkit::{nitro::Enclave, snp::{Chip, Guest}, x509::pem};
+    use soundproof_testkit::{
+        nitro::Enclave,
+        snp::{Chip, Guest},
+        x509::pem,
+    };
     for (name, product, version) in [
         ("milan-v2", Product::Milan, 2),
         ("genoa-v3", Product::Genoa, 3),
@@ -465,7 +473,11 @@ fn vendors() -> io::Result<()> {
             .collect();
         put("x509", &format!("{name}.pem"), chain.as_bytes())?;
     }
-    put("measured", "firmware", &soundproof_testkit::snp::firmware(true))?;
+    put(
+        "measured",
+        "firmware",
+        &soundproof_testkit::snp::firmware(true),
+    )?;
     let enclave = Enclave::new(NOW_MS);
     put("nitro_document", "one", &enclave.document(Some(&[7; 64])))?;
     let tagged = Enclave {
@@ -484,7 +496,11 @@ fn platforms() -> Result<(), Box<dyn Error>> {
     let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
     let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
     put("dstack_log", "v2", &second.log())?;
-    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
+    put(
+        "sgx_quote",
+        "v3",
+        &Enclave::sound()?.evidence(&[7; 64]).statement.0,
+    )?;
     let answer = serde_json::json!({
         "quote": hex::encode(guest.quote(&[7; 64])),
         "event_log": String::from_utf8(guest.log())?,

@@ -24,3 +24,31 @@ pub(crate) fn dcap(case: &Case) -> Box<dyn FnMut()> {
         assert!(!report.status.is_empty());
     })
 }
+
+/// sev: the chain of certificates, then the report's signature.
+pub(crate) fn sev(case: &Case) -> Box<dyn FnMut()> {
+    use sev::{
+        certificates::snp::{Certificate, Chain, Verifiable, ca},
+        firmware::guest::AttestationReport,
+        parser::ByteParser as _,
+    };
+    use soundproof_evidence::snp::SnpCollateral;
+    use soundproof_protocol::{attestation::MAX_ENDORSEMENTS, cbor};
+
+    let report = case.evidence.statement.0.clone();
+    let collateral: SnpCollateral =
+        cbor::from_slice(&case.endorsements.body.0, MAX_ENDORSEMENTS).unwrap();
+    Box::new(move || {
+        let read = |der: &[u8]| Certificate::from_der(der).unwrap();
+        let mut above = collateral.chain.iter().map(|der| read(&der.0));
+        let chain = Chain {
+            ca: ca::Chain {
+                ask: above.next().unwrap(),
+                ark: above.next().unwrap(),
+            },
+            vek: read(&collateral.certificate.0),
+        };
+        let report = AttestationReport::from_bytes(&report).unwrap();
+        (&chain, &report).verify().unwrap();
+    })
+}

@@ -6,9 +6,9 @@
 //! Times are of the thread's processor: another program's work does not count.
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // a measurement
 
+mod bare;
 #[path = "../../../crates/evidence/examples/mutations/cases.rs"]
 mod cases;
-mod bare;
 
 use cases::Case;
 use rustix::time::{ClockId, clock_gettime};
