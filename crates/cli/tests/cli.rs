@@ -2,6 +2,9 @@
 //! needs no server.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
 
+#[path = "cli/dstack.rs"]
+mod dstack;
+
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -63,6 +66,7 @@ fn every_command_is_there() {
             "jobs",
             "circuit",
             "policy",
+            "measure",
             "explain",
             "doctor",
             "demo",
@@ -71,7 +75,7 @@ fn every_command_is_there() {
     );
     assert_eq!(
         commands(&help(&["verify", "--help"])),
-        ["evidence", "proof", "receipt"]
+        ["evidence", "quote", "proof", "receipt"]
     );
     assert_eq!(
         commands(&help(&["jobs", "--help"])),

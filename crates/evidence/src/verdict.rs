@@ -106,9 +106,9 @@ fn shown(text: String) -> String {
 #[non_exhaustive]
 pub enum Facts {
     /// A trust domain's quote.
-    Tdx(TdxFacts),
+    Tdx(Box<TdxFacts>),
     /// A trust domain's quote with dstack's event log.
-    Dstack(DstackFacts),
+    Dstack(Box<DstackFacts>),
     /// An enclave's quote.
     Sgx(SgxFacts),
     /// An SEV-SNP guest's report.

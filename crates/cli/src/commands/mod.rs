@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod jobs;
+mod measure;
 mod policy;
 mod prove;
 mod serve;
@@ -48,6 +49,9 @@ enum Command {
     /// Write or check a policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Compute what a deployment will measure, before there is one
+    #[command(subcommand)]
+    Measure(measure::Command),
     /// Show what evidence says, of any platform, before any policy
     Explain(explain::Args),
     /// Find out what is wrong
@@ -74,6 +78,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
             Ok(())
         }
         Command::Circuit(command) => circuit::run(&command, output),
+        Command::Measure(command) => measure::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Prove(args) => asynchronous(prove::run(&args, output)),
         Command::Connect(args) => asynchronous(connect::run(&args, output)),

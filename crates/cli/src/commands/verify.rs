@@ -1,5 +1,7 @@
-//! `soundproof verify`: evidence, a proof, a receipt. Nothing but `evidence
-//! --url` uses the network.
+//! `soundproof verify`: evidence, a quote, a proof, a receipt. Nothing but
+//! `evidence --url` uses the network.
+
+mod quote;
 
 use crate::{
     connect::{Connect, PolicyFile},
@@ -32,6 +34,9 @@ const MAX_DOCUMENT: usize = 64 * 1024 * 1024;
 pub(crate) enum Command {
     /// Judge evidence: a server's, or what a file holds
     Evidence(Evidence),
+    /// Judge the quote.json of a dstack guest, as dstack-ingress and
+    /// sp1-tee-private-proving publish it
+    Quote(Box<quote::Args>),
     /// Verify a proof under a verifying key
     Proof(Proof),
     /// Check a receipt bundle, with no network
@@ -97,6 +102,7 @@ pub(crate) struct Receipt {
 pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Evidence(args) => evidence(args, output).await,
+        Command::Quote(args) => quote::run(args, output),
         Command::Proof(args) => proof(args, output),
         Command::Receipt(args) => receipt(args, output),
     }

@@ -175,7 +175,7 @@ impl<'a> Log<'a> {
 /// Extends a register.
 pub(crate) fn extend(register: &mut [u8; 48], digest: &[u8; 48]) {
     let extended = Sha384::new()
-        .chain_update(&*register)
+        .chain_update(*register)
         .chain_update(digest)
         .finalize();
     register.copy_from_slice(&extended);
