@@ -1,6 +1,6 @@
 //! The command from outside: names, exit codes, JSON, completions, and what
 //! needs no server.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // helpers of tests, too
 
 #[path = "cli/dstack.rs"]
 mod dstack;

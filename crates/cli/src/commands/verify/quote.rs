@@ -2,8 +2,8 @@
 //! writes, and that dstack-ingress and sp1-tee-private-proving publish. Uses
 //! no network.
 
-use super::{MAX_DOCUMENT, parse_time};
-use crate::{connect::PolicyFile, failure::Failure, files, output::Output};
+use super::MAX_DOCUMENT;
+use crate::{connect::PolicyFile, failure::Failure, files, output::Output, time};
 use serde::Serialize;
 use soundproof::{
     Policy, Verdict,
@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
 fn at(text: &str) -> Result<u64, Failure> {
     match text {
         "now" => Ok(now_ms()),
-        text => parse_time(text),
+        text => time::parse(text),
     }
 }
 
