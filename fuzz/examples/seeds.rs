@@ -30,8 +30,11 @@ use soundproof_prover::wire::{
 };
 use soundproof_sp1_network::wire::{AuctionBody, BaseBody, Signed};
 use soundproof_testkit::{
+    azure::Vm,
     ccel::LogBuilder,
     dstack::{COMPOSE, Guest},
+    gpu::GpuPki,
+    jwt,
     pki::Pki,
     session as testkit,
     sgx::Enclave,
@@ -41,6 +44,7 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    beside()?;
     platforms()?;
     vendors()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
@@ -48,7 +52,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     protocol(session)?;
     prover()?;
     sp1()?;
+    attester()?;
     files()?;
+    Ok(())
+}
+
+/// What fakes of the interfaces answer; the first byte says which reader.
+fn attester() -> io::Result<()> {
+    use soundproof_testkit::fakes::{configfs, nsm, tpm};
+    let http = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+    let certificates = configfs::certificate_table(b"vcek", b"ask", b"ark");
+    let hcl = tpm::hcl_report(false, &tpm::td_report(&tpm::vouching(b"{}")), b"{}");
+    let document = nsm::unsigned_document(&[0; 64]);
+    let mut answer = b"\xa1\x6bAttestation\xa1\x68document\x59".to_vec();
+    answer.extend((document.len() as u16).to_be_bytes());
+    answer.extend(&document);
+    let tpm = [0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x8b];
+    let seeds: [(&str, &[u8]); 6] = [
+        ("http", http),
+        ("certificates", &certificates),
+        ("hcl", &hcl),
+        ("document", &document),
+        ("nsm", &answer),
+        ("tpm", &tpm),
+    ];
+    for (reader, (name, bytes)) in (0_u8..).zip(seeds) {
+        put("attester", name, &[&[reader], bytes].concat())?;
+    }
     Ok(())
 }
 
@@ -60,6 +90,28 @@ fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = seeds().join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+/// What stands beside a processor's own evidence.
+fn beside() -> io::Result<()> {
+    let gpu = GpuPki::sound(NOW_MS / 1000);
+    let nonce = [7; 32];
+    put("gpu_evidence", "one", &gpu.evidence(&nonce).0)?;
+    put("rim_xml", "driver.xml", &gpu.manifests()[0].sign(&gpu))?;
+    for (index, answer) in gpu.answers().iter().take(1).enumerate() {
+        put("ocsp", &index.to_string(), &answer.sign())?;
+    }
+    let result = gpu.result(&nonce).to_string();
+    put("nras", "one.json", result.as_bytes())?;
+    let token = jwt::sign("a", &gpu.claims(&nonce), &gpu.service);
+    put("jwt", "one", token.as_bytes())?;
+    put("jwt", "keys.json", jwt::jwks(&[("a", &gpu.service)]).as_bytes())?;
+
+    let vm = Vm::default();
+    let attest = vm.attest(&nonce);
+    put("tpm_attest", "quote", &attest)?;
+    put("tpm_attest", "signature", &vm.sign(&attest))?;
+    put("azure_statement", "one", &vm.encoded(vec![1; 4], &nonce))
 }
 
 fn protocol(session: SessionEvidence) -> io::Result<()> {
@@ -434,6 +486,7 @@ fn vendors() -> io::Result<()> {
             .collect();
         put("x509", &format!("{name}.pem"), chain.as_bytes())?;
     }
+    put("measured", "firmware", &soundproof_testkit::snp::firmware(true))?;
     let enclave = Enclave::new(NOW_MS);
     put("nitro_document", "one", &enclave.document(Some(&[7; 64])))?;
     let tagged = Enclave {

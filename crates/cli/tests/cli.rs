@@ -356,3 +356,44 @@ fn completions_for_every_shell() {
         );
     }
 }
+
+/// The launch measurement is that of another implementation (sev-snp-measure).
+#[test]
+fn a_launch_is_measured_before_there_is_one() {
+    let home = home();
+    let firmware = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fuzz/seeds/measured/firmware"
+    );
+    let measure = |more: &[&str]| {
+        let arguments = [
+            "measure",
+            "snp",
+            firmware,
+            "--vcpus",
+            "1",
+            "--cpu",
+            "EPYC-Milan",
+        ];
+        soundproof(home.path(), &[&arguments, more].concat())
+    };
+    let expected = "947b8d818f83e283924a8f14ca6a9e5db1b81910352fe52a1868f0b789aabe7f54498e9eafcef26aed9400ba337522d5";
+    assert_eq!(json(&measure(&["--json"]))["measurement"], expected);
+    let release = String::from_utf8(measure(&["--release", "mine"]).stdout).unwrap();
+    assert!(
+        release.starts_with("[[release]]\nname = \"mine\"\n"),
+        "{release}"
+    );
+    assert!(
+        release.contains(&format!("measurement = \"{expected}\"")),
+        "{release}"
+    );
+    let path = home.path().join("release.toml");
+    std::fs::write(&path, release).unwrap();
+    let check = soundproof(home.path(), &["policy", "check", path.to_str().unwrap()]);
+    assert!(check.status.success(), "a policy can hold it: {check:?}");
+    let none = soundproof(home.path(), &["measure", "nitro", firmware]);
+    assert_eq!(none.status.code(), Some(2));
+    let text = String::from_utf8(none.stderr).unwrap();
+    assert!(text.contains("not an enclave image file"), "{text}");
+}

@@ -22,9 +22,13 @@ pub(crate) struct Options {
     /// Folder for the store.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Platform that makes evidence. Never chosen automatically.
+    /// Platform that makes evidence (default: the one that this machine is).
     #[arg(long, value_name = "NAME")]
     platform: Option<Platform>,
+    /// Whose evidence vouches for this machine's GPUs, for provers that use
+    /// them (default: none, and none is used).
+    #[arg(long, value_name = "NAME")]
+    gpus: Option<Gpus>,
     /// Folder for the software platform's keys (default: DATA/software).
     #[arg(long, value_name = "DIR")]
     software_pki: Option<PathBuf>,
@@ -63,19 +67,46 @@ pub(crate) struct Options {
 }
 
 /// Where evidence comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Platform {
+    /// The one that this machine is; never the software platform.
+    #[default]
+    Auto,
+    /// Intel TDX, by Linux's configfs-tsm.
+    Tdx,
+    /// AMD SEV-SNP, by Linux's configfs-tsm.
+    Snp,
+    /// dstack, by its guest agent.
+    Dstack,
+    /// AWS Nitro.
+    Nitro,
+    /// Azure's confidential VM on TDX.
+    AzureTdx,
+    /// Azure's confidential VM on SEV-SNP.
+    AzureSnp,
     /// For development. NO HARDWARE PROTECTS ANYTHING.
     #[cfg(feature = "software")]
     Software,
+}
+
+/// Whose evidence vouches for GPUs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Gpus {
+    /// Nobody's: provers use no GPU.
+    #[default]
+    None,
+    /// NVIDIA's, in confidential-computing mode.
+    Nvidia,
 }
 
 /// The file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    pub(crate) platform: Option<Platform>,
+    pub(crate) platform: Platform,
+    pub(crate) gpus: Gpus,
     pub(crate) software: Software,
     pub(crate) keeper: KeeperOptions,
     /// By proof system.
@@ -120,7 +151,8 @@ impl Config {
             }
             None => Self::default(),
         };
-        config.platform = options.platform.or(config.platform);
+        config.platform = options.platform.unwrap_or(config.platform);
+        config.gpus = options.gpus.unwrap_or(config.gpus);
         config.software.pki = options.software_pki.or(config.software.pki);
         if let Some(delay) = options.software_quote_delay_ms {
             config.software.quote_delay_ms = delay;
@@ -132,6 +164,9 @@ impl Config {
         config.sp1_direct |= options.sp1_direct;
         config.danger_gpu_unattested |= options.danger_gpu_unattested;
         config.refuse_not_hiding |= options.refuse_not_hiding;
+        if config.gpus != Gpus::None && config.danger_gpu_unattested {
+            return Err("gpus and danger_gpu_unattested exclude each other".into());
+        }
         if config.sp1_direct && !config.prover.contains_key("sp1") {
             return Err("sp1_direct needs a prover for sp1".into());
         }
@@ -210,6 +245,18 @@ mod tests {
         assert_eq!(gateway.sp1_requesters, ["0x2", "0x3"]);
     }
 
+    #[test]
+    fn the_platform_is_found_unless_it_is_named() {
+        assert_eq!(load("", &[]).unwrap().platform, Platform::Auto);
+        let file = "platform = 'azure-tdx'\ngpus = 'nvidia'";
+        let config = load(file, &[]).unwrap();
+        assert_eq!(config.platform, Platform::AzureTdx);
+        assert_eq!(config.gpus, Gpus::Nvidia);
+        let config = load(file, &["--platform", "nitro", "--gpus", "none"]).unwrap();
+        assert_eq!(config.platform, Platform::Nitro);
+        assert_eq!(config.gpus, Gpus::None);
+    }
+
     /// Broken if a misspelt or misplaced setting were a silent default.
     #[test]
     fn what_makes_no_sense_stops_the_start() {
@@ -223,6 +270,9 @@ mod tests {
             ),
             ("[gateway]\nrefuse_not_hiding = true", &[]),
             ("[gateway]\nsp1_requester = []", &[]),
+            ("platform = 'azure_tdx'", &[]),
+            ("", &["--platform", "hardware"]),
+            ("gpus = 'nvidia'\ndanger_gpu_unattested = true", &[]),
             ("", &["--sp1-direct", "--prover", "groth16=/a"]),
             ("", &["--prover", "sp1+avx2=/a"]),
         ] {

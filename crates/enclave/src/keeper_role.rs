@@ -3,16 +3,15 @@
 
 use crate::{
     Error,
-    config::{Config, Options, Platform},
+    config::{Config, Gpus, Options},
     gateway_role::{CONFIG, Listening},
-    provers::{self, digest_of},
+    platform::{self, Files},
+    provers,
 };
-use soundproof_attester::Attester;
 use soundproof_keeper::{Keeper, KeeperConfig, gateway};
-use soundproof_prover::supervisor::ProverConfig;
 use std::{
     io::Write as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
@@ -29,13 +28,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let own = std::env::current_exe()?;
     let (systems, provers): (Vec<_>, Vec<_>) =
         provers::configure(&config.prover)?.into_iter().unzip();
-    let (attester, files) = platform(&config, &own, &provers)?;
+    let (attester, files) = platform::open(&config, &own, &provers)?;
 
     let mut keeper_config = KeeperConfig::new(attester);
     keeper_config.provers = provers;
     keeper_config.refuse_not_hiding = config.refuse_not_hiding;
     keeper_config.sp1_direct = config.sp1_direct;
     keeper_config.danger_gpu_unattested = config.danger_gpu_unattested;
+    keeper_config.gpu_attested = config.gpus != Gpus::None;
     let set = &config.keeper;
     set.session_lifetime_s
         .inspect(|s| keeper_config.session_lifetime_s = *s);
@@ -61,79 +61,6 @@ pub(crate) async fn run(options: Options) -> Result<(), Error> {
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
     supervise(keeper, own, config, files, stop).await
-}
-
-/// What the platform leaves for clients to read.
-struct Files {
-    #[cfg(feature = "software")]
-    software: Option<(
-        Arc<soundproof_attester::software::SoftwarePlatform>,
-        PathBuf,
-    )>,
-    anchor: Option<PathBuf>,
-    policy: Option<PathBuf>,
-}
-
-fn platform(
-    config: &Config,
-    own: &Path,
-    provers: &[ProverConfig],
-) -> Result<(Arc<dyn Attester>, Files), Error> {
-    match config.platform {
-        None => Err(
-            "no platform is configured: it is never chosen automatically; \
-                     for development give --platform software"
-                .into(),
-        ),
-        #[cfg(feature = "software")]
-        Some(Platform::Software) => {
-            use soundproof_attester::software::{ANCHOR_FILE, Measured, Options, SoftwarePlatform};
-            let dir = config.software.pki.clone();
-            let dir = dir.unwrap_or_else(|| config.data().join("software"));
-            std::fs::create_dir_all(&dir)?;
-            let measured = Measured {
-                soundproofd: digest_of(own)?,
-                provers: provers.iter().filter_map(|prover| prover.digest).collect(),
-            };
-            let delay = std::time::Duration::from_millis(config.software.quote_delay_ms);
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-            let platform = SoftwarePlatform::open_or_create(
-                &dir,
-                &measured,
-                Options { quote_delay: delay },
-                u64::try_from(now.as_millis())?,
-            )?;
-            tracing::warn!(
-                "SOFTWARE PLATFORM: NO HARDWARE PROTECTS ANYTHING; for development only"
-            );
-            let platform = Arc::new(platform);
-            let anchor = Some(dir.join(ANCHOR_FILE));
-            let software = Some((platform.clone(), dir));
-            Ok((
-                platform,
-                Files {
-                    software,
-                    anchor,
-                    policy: None,
-                },
-            ))
-        }
-    }
-}
-
-impl Files {
-    /// On the software platform: a policy that accepts exactly this instance,
-    /// for local clients to start from.
-    fn write_policy(mut self, keeper: &Keeper) -> Result<Self, Error> {
-        #[cfg(feature = "software")]
-        if let Some((platform, dir)) = self.software.take() {
-            let policy = platform.policy("this build, on the software platform", keeper.trust())?;
-            let path = dir.join("policy.toml");
-            std::fs::write(&path, policy.to_toml()?)?;
-            self.policy = Some(path);
-        }
-        Ok(self)
-    }
 }
 
 async fn supervise(

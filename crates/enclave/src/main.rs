@@ -6,13 +6,18 @@
 //! |---|---|
 //! | `config` | the configuration file, and the flags that override it |
 //! | `provers` | which prover executables run, and with how much of the machine |
+//! | `platform` | which platform makes evidence |
 //! | `keeper_role` | platform, provers, keeper; then gateways, one after another |
+//! | `collector_role` | asks the network and NVIDIA's library for the keeper, where the platform needs it |
 //! | `gateway_role` | the network's side, on the socket that is its standard input |
 //! | `sp1_direct` | SP1's own clients in the gateway's process, where that is turned on |
 
+#[cfg(feature = "hardware")]
+mod collector_role;
 mod config;
 mod gateway_role;
 mod keeper_role;
+mod platform;
 mod provers;
 mod sp1_direct;
 
@@ -40,6 +45,10 @@ enum Role {
     /// The gateway's process; started by the keeper only.
     #[command(hide = true)]
     Gateway,
+    /// The collector's process; started by the keeper only.
+    #[cfg(feature = "hardware")]
+    #[command(hide = true)]
+    Collector,
 }
 
 fn main() -> ExitCode {
@@ -48,6 +57,13 @@ fn main() -> ExitCode {
     // No core file, and no other process of this user may read our memory.
     if let Err(error) = soundproof_prover::sandbox::harden_self() {
         return failed(&format!("core dumps cannot be turned off: {error}"));
+    }
+    #[cfg(feature = "hardware")]
+    if matches!(arguments.role, Some(Role::Collector)) {
+        return match collector_role::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error.to_string()),
+        };
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -59,7 +75,7 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match arguments.role {
             Some(Role::Gateway) => gateway_role::run().await,
-            None => keeper_role::run(arguments.options).await,
+            _ => keeper_role::run(arguments.options).await,
         }
     });
     // Blocking threads (a quote being made) are not waited for.

@@ -173,7 +173,7 @@ fn judge(verdict: &mut Verdict, case: &Case<'_>, basis: &Basis<'_>) -> bool {
         }
     }
     let bound = crate::policy::platforms::dispatch(verdict, case, basis);
-    gpu(verdict, case);
+    gpu(verdict, case, basis);
     if evidence.runtime.is_some() {
         unjudged(verdict, "no runtime quote", "a runtime quote");
     }
@@ -188,10 +188,22 @@ fn judge(verdict: &mut Verdict, case: &Case<'_>, basis: &Basis<'_>) -> bool {
     bound
 }
 
-/// GPU evidence. This version cannot judge any, so it is refused.
-fn gpu(verdict: &mut Verdict, case: &Case<'_>) {
-    if case.evidence.gpu.is_some() {
-        unjudged(verdict, "no GPU evidence", "GPU evidence");
+/// GPU evidence, where there is any, and results of others.
+fn gpu(verdict: &mut Verdict, case: &Case<'_>, basis: &Basis<'_>) {
+    match basis {
+        Basis::Policy(policy) => {
+            let software = policy.software_gpu.as_ref();
+            let tables = crate::gpu::Tables {
+                nvidia: policy.gpu.as_ref(),
+                software: software.map(|table| (table.anchor_pem.der(), &table.rules)),
+                issuers: &policy.issuer,
+            };
+            crate::gpu::judge(verdict, case, &tables);
+            crate::results::judge(verdict, case, &policy.issuer);
+        }
+        Basis::Anchor(anchor) => {
+            crate::gpu::explain(verdict, case, anchor.as_ref().map(Anchor::der));
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 //! They return what they return; none may panic, hang or take memory out of
 //! proportion to its input.
 
-use crate::{Policy, Verdict, appraise, ccel, dstack, explain, sgx, tdx::Quote, verify_session};
+use crate::{
+    Policy, Verdict, appraise, azure, ccel, dstack, explain, gpu, jwt, refusal::Root, sgx,
+    tdx::Quote, tpm, verify_session,
+};
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE, Platform},
     cbor,
@@ -11,7 +14,7 @@ use soundproof_protocol::{
 };
 
 /// A time inside the seeds' certificates.
-const NOW_MS: u64 = 1_795_000_000_000;
+const NOW_MS: u64 = 1_780_000_000_000;
 
 /// A quote alone.
 pub fn quote(bytes: &[u8]) -> bool {
@@ -143,6 +146,71 @@ pub fn session(bytes: &[u8], policy: &Policy, now_ms: u64) -> Option<Verdict> {
         policy,
         now_ms,
     ))
+}
+
+/// One GPU's report and chain, under NVIDIA's root.
+pub fn gpu_verify(report: &[u8], pem: &[u8], at_s: u64) -> bool {
+    let Ok(report) = gpu::Report::parse(report) else {
+        return false;
+    };
+    gpu::device::Device::verify(pem, Root::Vendor, at_s).is_ok_and(|device| {
+        device
+            .leaf()
+            .is_some_and(|leaf| report.is_signed_by(leaf.key()))
+    })
+}
+
+/// Evidence of GPUs, encoded; how many of them verify.
+pub fn gpu_evidence(bytes: &[u8], at_s: u64) -> usize {
+    let Ok(evidence) = gpu::GpuEvidence::from_slice(bytes) else {
+        return 0;
+    };
+    let gpus = evidence.gpus.iter();
+    gpus.filter(|gpu| gpu_verify(&gpu.report.0, &gpu.chain.0, at_s))
+        .count()
+}
+
+/// A manifest; whether NVIDIA signed it.
+pub fn rim_xml(bytes: &[u8], at_s: u64) -> bool {
+    gpu::Rim::parse(bytes).is_ok_and(|rim| gpu::is_nvidias(rim, at_s))
+}
+
+/// An OCSP response.
+pub fn ocsp(bytes: &[u8]) -> bool {
+    gpu::ocsp::Response::parse(bytes).is_ok()
+}
+
+/// An answer of NVIDIA's attestation service.
+pub fn nras(bytes: &[u8]) -> bool {
+    gpu::nras::Answer::parse(bytes).is_some()
+}
+
+/// A TPM's quote, and a signature.
+pub fn tpm_attest(bytes: &[u8]) -> bool {
+    tpm::Attest::parse(bytes).is_ok() | tpm::Signature::parse(bytes).is_ok()
+}
+
+/// A token under keys, and a key set.
+pub fn jwt(bytes: &[u8], keys: &jwt::Keys) -> bool {
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        let _ = jwt::Keys::parse(text);
+    }
+    jwt::Claims::verify(bytes, keys).is_ok()
+}
+
+/// An Azure VM's statement; whether its parts hold one another. The hardware's
+/// report is another parser's.
+pub fn azure_statement(bytes: &[u8]) -> bool {
+    let Ok(statement) = azure::Statement::from_slice(bytes) else {
+        return false;
+    };
+    let Ok(runtime) = azure::RuntimeData::parse(&statement.runtime_data.0) else {
+        return false;
+    };
+    let Ok(attest) = tpm::Attest::parse(&statement.attest.0) else {
+        return false;
+    };
+    azure::quote(&statement, &attest, &runtime).is_ok()
 }
 
 /// A firmware's event log, and the boot that it shows.

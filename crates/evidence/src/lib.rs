@@ -11,6 +11,10 @@
 //! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
 //! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`azure`] | Azure's confidential VMs: TDX or SEV-SNP behind a paravisor and a virtual TPM |
+//! | [`gpu`] | NVIDIA GPUs beside a processor |
+//! | [`tpm`] | what a TPM signs |
+//! | [`jwt`] | attestation results of others, as signed tokens |
 //! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
 //! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
@@ -34,6 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod appraise;
+pub mod azure;
 mod bytes;
 pub mod ccel;
 pub mod container;
@@ -43,18 +48,24 @@ pub mod dstack;
 pub mod ear;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod gpu;
+mod json;
+pub mod jwt;
 mod machine;
 pub mod measure;
 mod module;
 pub mod nitro;
 pub mod policy;
+mod reader;
 pub mod reason;
 mod refusal;
+mod results;
 pub mod seen;
 pub mod session;
 pub mod sgx;
 pub mod snp;
 pub mod tdx;
+pub mod tpm;
 mod trust;
 pub mod vector;
 pub mod verdict;

@@ -108,6 +108,36 @@ reasons! {
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";
     ReportDataMismatch = "report_data_mismatch", "The evidence was made for something else; do not go on.";
     BindingNotExpected = "binding_not_expected", "This explains the evidence; it accepts nothing.";
+    // === GPUs ===
+    GpuNotAccepted = "gpu_not_accepted", "The policy has no table for this GPU; add one only if you mean to trust it.";
+    GpuTwice = "gpu_twice", "Somebody shows one GPU as two; do not go on.";
+    GpuSignature = "gpu_signature", "Somebody changed the GPU's report or its certificates; do not go on.";
+    GpuNonce = "gpu_nonce", "The GPU's evidence was not made for this session; do not go on.";
+    GpuFirmware = "gpu_firmware", "The GPU's key is not of the firmware that it reports; the operator must update its driver.";
+    GpuArchitecture = "gpu_architecture", "The policy accepts other GPUs only.";
+    GpuMode = "gpu_mode", "The operator must pass the GPU through in another way, or the policy may accept this one.";
+    GpuVersion = "gpu_version", "The operator must update the GPU's driver or video BIOS.";
+    GpuMeasurements = "gpu_measurements", "What runs on the GPU is not what its maker or the policy names; do not go on.";
+    GpuManifestMissing = "gpu_manifest_missing", "The operator must fetch the manifests of the GPU's driver and video BIOS.";
+    GpuManifestSignature = "gpu_manifest_signature", "Somebody changed a manifest; do not go on.";
+    GpuRevocationUnknown = "gpu_revocation_unknown", "The operator must fetch answers about revocation, or the policy may do without: gpu.revocation.";
+    // === Azure and virtual TPMs ===
+    AzureRuntimeData = "azure_runtime_data", "The virtual TPM is not the one that the hardware vouches for; do not go on.";
+    AzureSecureBoot = "azure_secure_boot", "The operator must turn secure boot on, or the policy may do without.";
+    AzureConfiguration = "azure_configuration", "The operator must create the VM with a virtual TPM.";
+    AzureConsole = "azure_console", "The operator must turn the VM's console off, or the policy may accept it.";
+    TpmSignature = "tpm_signature", "Somebody changed the virtual TPM's quote; do not go on.";
+    TpmRegisters = "tpm_registers", "The registers are not those that were quoted; do not go on.";
+    // === Attestation results of others ===
+    ResultMissing = "result_missing", "The operator must fetch the result of the service that the policy names.";
+    ResultMalformed = "result_malformed", "The result is damaged or of a form that is not understood; ask the operator.";
+    ResultAlgorithm = "result_algorithm", "The result is not signed by an algorithm that is accepted; do not go on.";
+    ResultSignature = "result_signature", "The result is not signed by a key that the policy names; if its issuer has new keys, put them in the policy.";
+    ResultIssuer = "result_issuer", "The policy names another issuer, or none.";
+    ResultAudience = "result_audience", "The result is for somebody else; the operator must ask for another.";
+    ResultExpired = "result_expired", "The operator must fetch the result anew; check your own clock too.";
+    ResultNotYetValid = "result_not_yet_valid", "Check your own clock.";
+    ResultClaims = "result_claims", "The result does not say what it must; see what was found.";
     // === The trust configuration ===
     TrustVersion = "trust_version", "Use a client of this server's version.";
     ProverNone = "prover_none", "The server offers no prover.";

@@ -164,6 +164,34 @@ impl TrustVector {
                 &[(RuntimeOpaque, 96)]
             }
             Reason::ReleaseUnknown => &[(Executables, 33)],
+            Reason::GpuSignature | Reason::GpuManifestSignature => &[(SourcedData, 99)],
+            Reason::GpuUnattested
+            | Reason::GpuNotAccepted
+            | Reason::GpuTwice
+            | Reason::GpuNonce
+            | Reason::GpuFirmware
+            | Reason::GpuArchitecture
+            | Reason::GpuMode
+            | Reason::GpuVersion
+            | Reason::GpuMeasurements => &[(SourcedData, 96)],
+            // Nothing could be concluded.
+            Reason::GpuManifestMissing
+            | Reason::GpuRevocationUnknown
+            | Reason::ResultMissing
+            | Reason::ResultMalformed
+            | Reason::ResultAlgorithm
+            | Reason::ResultSignature
+            | Reason::ResultIssuer
+            | Reason::ResultAudience
+            | Reason::ResultExpired
+            | Reason::ResultNotYetValid => &[(SourcedData, 1)],
+            Reason::ResultClaims => &[(SourcedData, 96)],
+            Reason::AzureRuntimeData | Reason::TpmSignature => {
+                &[(Hardware, 99), (Executables, 99), (RuntimeOpaque, 99)]
+            }
+            Reason::TpmRegisters => &[(Executables, 99)],
+            Reason::AzureSecureBoot | Reason::AzureConfiguration => &[(Configuration, 96)],
+            Reason::AzureConsole => &[(RuntimeOpaque, 96)],
             Reason::EventLogReplay | Reason::EventLogDigest | Reason::IdentityRefused => {
                 &[(Executables, 99)]
             }
@@ -173,7 +201,6 @@ impl TrustVector {
             | Reason::KeyProviderRefused
             | Reason::KeyProviderUnspecified => &[(Configuration, 96)],
             Reason::InstanceRefused => &[(InstanceIdentity, 97)],
-            Reason::GpuUnattested => &[(SourcedData, 96)],
             Reason::TrustVersion
             | Reason::ProverNone
             | Reason::ProverUnknown

@@ -2,7 +2,9 @@
 //! binding and failed nothing can become an [`Accepted`] (invariant 7).
 
 use crate::{
+    azure::AzureFacts,
     dstack::DstackFacts,
+    gpu::GpuFacts,
     nitro::NitroFacts,
     reason::Reason,
     refusal::{Refusal, Root},
@@ -107,6 +109,8 @@ fn shown(text: String) -> String {
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(Box<TdxFacts>),
+    /// An Azure VM's statement.
+    Azure(AzureFacts),
     /// A trust domain's quote with dstack's event log.
     Dstack(Box<DstackFacts>),
     /// An enclave's quote.
@@ -125,6 +129,7 @@ impl Facts {
             Self::Tdx(facts) => facts.machine.as_ref(),
             Self::Dstack(facts) => facts.quote.machine.as_ref(),
             Self::Sgx(facts) => facts.machine.as_ref(),
+            Self::Azure(facts) => return facts.hardware.as_ref()?.tcb_evaluation(),
             Self::Snp(_) | Self::Nitro(_) => None,
         };
         machine.map(|machine| machine.tcb_evaluation)
@@ -136,6 +141,7 @@ impl Facts {
             Self::Tdx(facts) => Some(facts.report_data.0),
             Self::Dstack(facts) => Some(facts.quote.report_data.0),
             Self::Sgx(facts) => Some(facts.report_data.0),
+            Self::Azure(facts) => facts.hardware.as_ref()?.report_data(),
             Self::Snp(_) | Self::Nitro(_) => None,
         }
     }
@@ -163,6 +169,9 @@ pub struct Verdict {
     pub vector: TrustVector,
     /// What the evidence says; none if it could not be read.
     pub facts: Option<Box<Facts>>,
+    /// What each GPU's evidence says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<GpuFacts>,
     // Set by `appraise` alone, after every check was made and none failed; the
     // fields above are for reading, and changing them accepts nothing.
     #[serde(skip)]
@@ -193,6 +202,7 @@ impl Verdict {
             checks: Vec::with_capacity(20),
             vector: TrustVector::default(),
             facts: None,
+            gpus: Vec::new(),
             compared: None,
             refused: false,
         }

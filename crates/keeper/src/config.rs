@@ -37,6 +37,9 @@ pub struct KeeperConfig {
     /// Let provers put secrets on a GPU that no evidence vouches for. Trust
     /// configuration, and `danger`; never on a hardware platform.
     pub danger_gpu_unattested: bool,
+    /// The attester's evidence vouches for the machine's GPUs, so that provers
+    /// may use them.
+    pub gpu_attested: bool,
     /// Where traces and metrics are sent. Trust configuration.
     pub telemetry: Vec<String>,
     /// The `danger` options that are on. Trust configuration.
@@ -60,6 +63,7 @@ impl KeeperConfig {
             refuse_not_hiding: false,
             sp1_direct: false,
             danger_gpu_unattested: false,
+            gpu_attested: false,
             telemetry: Vec::new(),
             danger: Vec::new(),
         }

@@ -105,7 +105,7 @@ impl Keeper {
             if let Some(required) = required_layers(platform) {
                 prover.required = required;
             }
-            prover.gpu = config.danger_gpu_unattested;
+            prover.gpu = config.gpu_attested || config.danger_gpu_unattested;
             let supervisor = Supervisor::start(prover).await?;
             let name = &supervisor.info().system;
             if supervisors.iter().any(|other| other.info().system == *name) {

@@ -5,7 +5,7 @@
 use soundproof_attester::Attester;
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Role},
-    binding::Binding,
+    binding::{Binding, GpuNonce},
     digest::Digest,
     error::Code,
     merkle::{MAX_LEAVES, Path, Tree},
@@ -130,7 +130,7 @@ fn serve(attester: &dyn Attester, mut requests: Vec<Request>, quotes: &AtomicU64
             }
         }
         Err(error) => {
-            tracing::error!(%error, "no evidence could be made");
+            tracing::error!(%error, remedy = error.remedy(), "no evidence could be made");
             for request in requests {
                 let _ = request.reply.send(Err(Code::QuoteFailed));
             }
@@ -138,9 +138,15 @@ fn serve(attester: &dyn Attester, mut requests: Vec<Request>, quotes: &AtomicU64
     }
 }
 
+/// GPUs first: the binding that the CPU carries has the digest of what they
+/// said.
 fn make(attester: &dyn Attester, tree: &Tree) -> Result<Batch, soundproof_attester::AttestError> {
-    let binding = Binding::new(attester.platform(), Role::Keeper, tree.root(), None, None);
-    let evidence = attester.evidence(&binding)?;
+    let (platform, root) = (attester.platform(), tree.root());
+    let gpu = attester.gpus(&GpuNonce::new(root))?;
+    let digest = gpu.as_ref().map(|bytes| Digest::of(&bytes.0));
+    let binding = Binding::new(platform, Role::Keeper, root, digest, None);
+    let mut evidence = attester.evidence(&binding)?;
+    evidence.gpu = gpu;
     let endorsements = attester.endorsements()?;
     Ok(Batch {
         evidence_digest: evidence.digest(),
@@ -154,7 +160,7 @@ fn make(attester: &dyn Attester, tree: &Tree) -> Result<Batch, soundproof_attest
 mod tests {
     use super::*;
     use soundproof_attester::AttestError;
-    use soundproof_protocol::attestation::Platform;
+    use soundproof_protocol::{attestation::Platform, cbor::Bytes};
     use std::sync::{Mutex, mpsc};
 
     /// Quotes only when it is told to, as slow hardware would, and keeps what
@@ -182,11 +188,7 @@ mod tests {
         }
 
         fn endorsements(&self) -> Result<Endorsements, AttestError> {
-            Ok(Endorsements {
-                platform: Platform::Software,
-                body: vec![].into(),
-                gpu: None,
-            })
+            Ok(Endorsements::new(Platform::Software, vec![]))
         }
     }
 
@@ -226,6 +228,47 @@ mod tests {
             let binding = Binding::new(Platform::Software, Role::Keeper, root, None, None);
             assert_eq!(quoted.batch.evidence.statement.0, binding.as_bytes());
         }
+    }
+
+    /// A machine with GPUs, which say the nonce that they were given.
+    struct WithGpus;
+
+    impl Attester for WithGpus {
+        fn platform(&self) -> Platform {
+            Platform::Software
+        }
+
+        fn gpus(&self, nonce: &GpuNonce) -> Result<Option<Bytes>, AttestError> {
+            Ok(Some(nonce.as_bytes().to_vec().into()))
+        }
+
+        fn evidence(&self, binding: &Binding) -> Result<Evidence, AttestError> {
+            Ok(Evidence {
+                platform: Platform::Software,
+                statement: binding.as_bytes().to_vec().into(),
+                event_log: None,
+                gpu: None,
+                runtime: None,
+            })
+        }
+
+        fn endorsements(&self) -> Result<Endorsements, AttestError> {
+            Ok(Endorsements::new(Platform::Software, vec![]))
+        }
+    }
+
+    /// Broken if CPU and GPUs could be of different sessions.
+    #[test]
+    fn what_gpus_say_is_in_the_binding_that_the_cpu_carries() {
+        let tree = Tree::new([b"leaf".as_slice()].into_iter()).unwrap();
+        let batch = make(&WithGpus, &tree).unwrap();
+        let nonce = GpuNonce::new(tree.root());
+        let gpu = batch.evidence.gpu.as_ref().unwrap();
+        assert_eq!(gpu.0, nonce.as_bytes());
+        let digest = Some(Digest::of(&gpu.0));
+        let bound = Binding::new(Platform::Software, Role::Keeper, tree.root(), digest, None);
+        assert_eq!(batch.evidence.statement.0, bound.as_bytes());
+        assert_eq!(batch.evidence.gpu_digest(), digest);
     }
 
     #[tokio::test]

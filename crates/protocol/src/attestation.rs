@@ -206,6 +206,10 @@ pub struct Endorsements {
     /// Those of the GPU evidence, where there is any.
     #[n(2)]
     pub gpu: Option<Bytes>,
+    /// Attestation results of others about the session, where there are any:
+    /// signed tokens.
+    #[n(3)]
+    pub results: Option<Vec<Bytes>>,
 }
 
 impl Endorsements {
@@ -215,13 +219,18 @@ impl Endorsements {
             platform,
             body: Bytes(body),
             gpu: None,
+            results: None,
         }
     }
 
     /// Bytes that they carry.
     pub fn carried_len(&self) -> usize {
         let gpu = self.gpu.as_ref().map_or(0, |bytes| bytes.0.len());
-        self.body.0.len().saturating_add(gpu)
+        let results = self.results.iter().flatten().map(|token| token.0.len());
+        results.fold(
+            self.body.0.len().saturating_add(gpu),
+            usize::saturating_add,
+        )
     }
 
     /// What a client names them by, so that it is not sent them again.

@@ -2,7 +2,11 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
+//! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
+//! | [`azure`] | Azure's runtime data and virtual TPM |
+//! | [`jwt`] | tokens and key sets |
 //! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
 //! | [`ccel`] | CC event logs, true or not |
 //! | [`session`] | a session's transcript, tree, evidence and trust configuration, ready to be judged |
@@ -12,9 +16,13 @@
 //! | [`x509`], [`der`] | vendor-like certificate chains and revocation lists, with any fault |
 #![forbid(unsafe_code)]
 
+pub mod azure;
 pub mod ccel;
 pub mod der;
 pub mod dstack;
+pub mod fakes;
+pub mod gpu;
+pub mod jwt;
 pub mod nitro;
 pub mod pki;
 pub mod secrets;

@@ -314,3 +314,53 @@ pub fn sign(report: &mut [u8], key: &Key) {
         }
     }
 }
+
+/// Three pages that begin as a firmware image (OVMF) ends: with all that it can
+/// say of itself for SEV-SNP, and a place for a kernel's hashes or none.
+pub fn firmware(hashes: bool) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    const FOOTER: &str = "de82b596b21ff745baeaa366c55a082d";
+    const HASH_TABLE: &str = "1f3755723b3a044b927b1da6efa8d454";
+    const RESET_BLOCK: &str = "de71f7007e1acb4f890e68c77e2fb44e";
+    const METADATA: &str = "666588dc4a989847a75e5585a7bf67cc";
+    let guid = |text: &str| hex::decode(text).unwrap_or_default();
+    let size = 3 * PAGE;
+    let mut image: Vec<u8> = (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect();
+    let mut sections = vec![
+        [0x80_0000_u32, 0x3000, 1],
+        [0x80_d000, 0x1000, 2],
+        [0x80_e000, 0x1000, 3],
+        [0x80_f000, 0x2000, 4],
+    ];
+    if hashes {
+        sections.push([0x81_1000, 0x1000, 0x10]);
+    }
+    let count = sections.len() as u32;
+    let mut metadata = b"ASEV".to_vec();
+    for number in [16 + 12 * count, 1, count]
+        .iter()
+        .chain(sections.iter().flatten())
+    {
+        metadata.extend(number.to_le_bytes());
+    }
+    image[PAGE..PAGE + metadata.len()].copy_from_slice(&metadata);
+    let entry = |name: &str, data: &[u8]| {
+        let len = (data.len() + 18) as u16;
+        [data, &len.to_le_bytes(), &guid(name)].concat()
+    };
+    let mut table = [
+        entry(
+            HASH_TABLE,
+            &[0x81_1400_u32.to_le_bytes(), 0x400_u32.to_le_bytes()].concat(),
+        ),
+        entry(RESET_BLOCK, &0x80_b004_u32.to_le_bytes()),
+        entry(METADATA, &((size - PAGE) as u32).to_le_bytes()),
+    ]
+    .concat();
+    let len = (table.len() + 18) as u16;
+    table.extend(len.to_le_bytes());
+    table.extend(guid(FOOTER));
+    let end = size - 32;
+    image[end - table.len()..end].copy_from_slice(&table);
+    image
+}

@@ -389,6 +389,7 @@ impl Fake {
                 platform: Platform::Software,
                 body: b"{}".to_vec().into(),
                 gpu: None,
+                results: None,
             }),
             Twist::EndorsementsLeftOut => None,
             _ => (!held).then_some(endorsements),

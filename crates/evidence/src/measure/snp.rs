@@ -154,14 +154,17 @@ fn metadata(digest: &mut LaunchDigest, firmware: &Firmware<'_>, launch: &Launch<
         let address = u64::from(section.address);
         match section.kind {
             // Memory that the firmware uses first; the service module's area.
-            1 | 4 => zero(digest, &section, &mut zeroed)?,
+            1 if launch.monitor == Monitor::Gce => {
+                fill(digest, PageType::Unmeasured, &section, &mut zeroed)?;
+            }
+            1 | 4 => fill(digest, PageType::Zero, &section, &mut zeroed)?,
             2 => digest.page(PageType::Secrets, address, [0; 48]),
             3 if late => {}
             3 => digest.page(PageType::Cpuid, address, [0; 48]),
             0x10 => {
                 has_hashes = true;
                 match &launch.kernel {
-                    None => zero(digest, &section, &mut zeroed)?,
+                    None => fill(digest, PageType::Zero, &section, &mut zeroed)?,
                     Some(kernel) => {
                         let page = firmware.kernel_page(&section, kernel)?;
                         digest.page(PageType::Normal, address, Sha384::digest(page).into());
@@ -182,7 +185,12 @@ fn metadata(digest: &mut LaunchDigest, firmware: &Firmware<'_>, launch: &Launch<
     }
 }
 
-fn zero(digest: &mut LaunchDigest, section: &Section, zeroed: &mut u64) -> Result<()> {
+fn fill(
+    digest: &mut LaunchDigest,
+    kind: PageType,
+    section: &Section,
+    zeroed: &mut u64,
+) -> Result<()> {
     const WHAT: LaunchError = LaunchError::Firmware("a section of its metadata does not fit");
     let len = u64::from(section.len);
     *zeroed += len;
@@ -190,7 +198,7 @@ fn zero(digest: &mut LaunchDigest, section: &Section, zeroed: &mut u64) -> Resul
         return Err(WHAT);
     }
     for offset in (0..len).step_by(PAGE) {
-        digest.page(PageType::Zero, u64::from(section.address) + offset, [0; 48]);
+        digest.page(kind, u64::from(section.address) + offset, [0; 48]);
     }
     Ok(())
 }
@@ -201,6 +209,7 @@ enum PageType {
     Normal = 1,
     Vmsa = 2,
     Zero = 3,
+    Unmeasured = 4,
     Secrets = 5,
     Cpuid = 6,
 }
@@ -378,49 +387,7 @@ fn at<const N: usize>(bytes: &[u8], offset: usize) -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Three pages of firmware with all that it can say of itself.
-    fn firmware(hashes: bool) -> Vec<u8> {
-        let size = 3 * PAGE;
-        let mut image: Vec<u8> = (0..size).map(|i| (i * 7 + i / PAGE) as u8).collect();
-        let mut sections = vec![
-            [0x80_0000_u32, 0x3000, 1],
-            [0x80_d000, 0x1000, 2],
-            [0x80_e000, 0x1000, 3],
-            [0x80_f000, 0x2000, 4],
-        ];
-        if hashes {
-            sections.push([0x81_1000, 0x1000, 0x10]);
-        }
-        let count = sections.len() as u32;
-        let mut metadata = b"ASEV".to_vec();
-        for number in [16 + 12 * count, 1, count]
-            .iter()
-            .chain(sections.iter().flatten())
-        {
-            metadata.extend(number.to_le_bytes());
-        }
-        image[PAGE..PAGE + metadata.len()].copy_from_slice(&metadata);
-        let entry = |guid: &[u8; 16], data: &[u8]| {
-            let len = (data.len() + 18) as u16;
-            [data, &len.to_le_bytes(), guid].concat()
-        };
-        let mut table = [
-            entry(
-                &HASH_TABLE,
-                &[0x81_1400_u32.to_le_bytes(), 0x400_u32.to_le_bytes()].concat(),
-            ),
-            entry(&RESET_BLOCK, &0x80_b004_u32.to_le_bytes()),
-            entry(&METADATA, &((size - PAGE) as u32).to_le_bytes()),
-        ]
-        .concat();
-        let len = (table.len() + 18) as u16;
-        table.extend(len.to_le_bytes());
-        table.extend(FOOTER);
-        let end = size - 32;
-        image[end - table.len()..end].copy_from_slice(&table);
-        image
-    }
+    use soundproof_testkit::snp::firmware;
 
     fn launch(firmware: &[u8]) -> Launch<'_> {
         Launch {
@@ -469,6 +436,14 @@ mod tests {
                     ..launch(&whole)
                 },
                 "a3c1da170b3189b2ac3a4e9d0210435d6877d34d2479811165257bb0371bebb4cd075fbaa255cd01edd9438de22f3187",
+            ),
+            (
+                Launch {
+                    vcpus: 2,
+                    monitor: Monitor::Gce,
+                    ..launch(&whole)
+                },
+                "6d0e4aba9e7c39481bbe5f46ab0ee8456982cacec6734d880c240fca8c387ea69ce00818f4809a5a13eb01c20e798f41",
             ),
             (
                 Launch {

@@ -14,6 +14,8 @@ pub enum Monitor {
     Qemu,
     /// Amazon EC2's, as of 2026.
     Ec2,
+    /// Google Compute Engine's.
+    Gce,
 }
 
 /// A page with the state of a processor that begins at `entry`.
@@ -21,7 +23,7 @@ pub(super) fn page(entry: u32, launch: &Launch<'_>) -> [u8; PAGE] {
     let mut page = [0; PAGE];
     let first = entry == RESET_VECTOR;
     let (cs, ss, tr) = match (launch.monitor, first) {
-        (Monitor::Qemu, _) => (0x9b, 0x93, 0x8b),
+        (Monitor::Qemu | Monitor::Gce, _) => (0x9b, 0x93, 0x8b),
         (Monitor::Ec2, true) => (0x9a, 0x92, 0x83),
         (Monitor::Ec2, false) => (0x9b, 0x92, 0x83),
     };
@@ -45,24 +47,28 @@ pub(super) fn page(entry: u32, launch: &Launch<'_>) -> [u8; PAGE] {
         put(&mut page, at + 4, &0xffff_u32.to_le_bytes());
         put(&mut page, at + 8, &base.to_le_bytes());
     }
+    let pat = match launch.monitor {
+        Monitor::Gce => 0x0007_0106,
+        Monitor::Qemu | Monitor::Ec2 => 0x0007_0406_0007_0406,
+    };
     let registers: [(usize, u64); 10] = [
-        (0xd0, 0x1000),                 // EFER: SVME
-        (0x148, 0x40),                  // CR4: MCE
-        (0x158, 0x10),                  // CR0: ET
-        (0x160, 0x400),                 // DR7
-        (0x168, 0xffff_0ff0),           // DR6
-        (0x170, 0x2),                   // RFLAGS
-        (0x178, u64::from(low)),        // RIP
-        (0x268, 0x0007_0406_0007_0406), // G_PAT
-        (0x3b0, launch.features),       // SEV_FEATURES
-        (0x3e8, 0x1),                   // XCR0
+        (0xd0, 0x1000),           // EFER: SVME
+        (0x148, 0x40),            // CR4: MCE
+        (0x158, 0x10),            // CR0: ET
+        (0x160, 0x400),           // DR7
+        (0x168, 0xffff_0ff0),     // DR6
+        (0x170, 0x2),             // RFLAGS
+        (0x178, u64::from(low)),  // RIP
+        (0x268, pat),             // G_PAT
+        (0x3b0, launch.features), // SEV_FEATURES
+        (0x3e8, 0x1),             // XCR0
     ];
     for (at, value) in registers {
         put(&mut page, at, &value.to_le_bytes());
     }
     let rdx = match launch.monitor {
         Monitor::Qemu => launch.cpu,
-        Monitor::Ec2 => 0x600,
+        Monitor::Ec2 | Monitor::Gce => 0x600,
     };
     put(&mut page, 0x310, &u64::from(rdx).to_le_bytes());
     if launch.monitor == Monitor::Qemu {

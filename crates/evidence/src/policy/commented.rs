@@ -14,6 +14,33 @@ const TABLES: &[(&str, &str)] = &[
         "Intel TDX, under Intel's root, which is compiled in.",
     ),
     (
+        "gpu",
+        "NVIDIA GPUs beside the platform, under NVIDIA's roots, which are compiled in.\n\
+         Without this table no GPU is accepted.",
+    ),
+    (
+        "software-gpu",
+        "Software GPUs, under the anchor named here: THEY PROTECT NOTHING.",
+    ),
+    (
+        "gpu.release",
+        "What may run on a GPU: a complete tuple of its measurements.",
+    ),
+    (
+        "issuer",
+        "Whose attestation results count, and for what they say only.",
+    ),
+    (
+        "platform.azure-tdx",
+        "Azure's confidential VMs on Intel TDX: the paravisor under Intel's root, what it\n\
+         says of the VM, and the VM's virtual TPM.",
+    ),
+    (
+        "platform.azure-snp",
+        "Azure's confidential VMs on AMD SEV-SNP: the paravisor under AMD's root, what it\n\
+         says of the VM, and the VM's virtual TPM.",
+    ),
+    (
         "platform.dstack",
         "dstack on Intel TDX: the guest's event log says which application runs.",
     ),
@@ -205,6 +232,64 @@ const KEYS: &[(&str, &str)] = &[
         "sp1_direct",
         "Whether the server may also take SP1 jobs of clients that appraise nothing. What\n\
          you seal does not pass there.",
+    ),
+    ("architectures", "Architectures of GPUs that are accepted."),
+    (
+        "modes",
+        "How GPUs may be given to the machine: spt is a single one, with no link to others.",
+    ),
+    ("min_driver", "The GPU's driver, at least."),
+    ("min_vbios", "The GPU's video BIOS, at least."),
+    (
+        "appraisal",
+        "What may say that a GPU's measurements are good; any of these is enough.",
+    ),
+    (
+        "revocation",
+        "Whether it must be known that no certificate was revoked.",
+    ),
+    (
+        "max_revocation_age_s",
+        "Seconds that an answer about revocation may be old.",
+    ),
+    (
+        "serials",
+        "GPUs that are accepted, by the serial number in their certificates.",
+    ),
+    (
+        "leaf_keys",
+        "GPUs that are accepted, by SHA-384 of the key that signs their reports.",
+    ),
+    (
+        "nras",
+        "The issuer whose results count as NVIDIA's service's.",
+    ),
+    ("driver", "The GPU's driver, exactly."),
+    ("vbios", "The GPU's video BIOS, exactly."),
+    (
+        "varying",
+        "Measurements that are not compared, since they differ from boot to boot.",
+    ),
+    ("issuer", "`iss` of its results, exactly."),
+    (
+        "jwks",
+        "Its public keys, a JSON Web Key Set. None are fetched.",
+    ),
+    ("audience", "`aud` of its results."),
+    ("max_age_s", "Seconds since a result was issued, at most."),
+    (
+        "required",
+        "Whether every session must have a result of it, beside its evidence.",
+    ),
+    ("bound_by", "The claim that binds a result to the session."),
+    ("secure_boot", "Whether UEFI secure boot must be on."),
+    (
+        "console",
+        "Whether the host may have a console to the guest.",
+    ),
+    (
+        "vm_ids",
+        "VMs that are accepted, by id; without this line, all.",
     ),
     ("system", "The proof system."),
     ("executable", "SHA-256 of the prover's executable."),

@@ -44,10 +44,13 @@
 //! ```
 
 mod anchor;
+mod azure;
 mod commented;
 mod dcap;
 mod dstack;
 mod event_log;
+mod gpu;
+mod issuer;
 mod nitro;
 pub(crate) mod platforms;
 mod review;
@@ -58,9 +61,12 @@ mod time;
 mod trust;
 
 pub use anchor::Anchor;
+pub use azure::AzureRules;
 pub use dcap::{DEFAULT_COLLATERAL_AGE_S, DcapRules, TcbException, TcbStatus};
 pub use dstack::DstackRules;
 pub use event_log::EventLogRules;
+pub use gpu::{Appraisal, DriverVersion, GpuRelease, GpuRules, Revocation, VbiosVersion};
+pub use issuer::Issuer;
 pub use nitro::{DEFAULT_DOCUMENT_AGE_S, NitroRules};
 pub use platforms::{Platforms, Release, Software, observed};
 pub use review::Review;
@@ -92,6 +98,15 @@ pub struct Policy {
     pub freshness: Freshness,
     /// What the operator may have set.
     pub trust: TrustRules,
+    /// NVIDIA GPUs beside the platform.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuRules>,
+    /// Software GPUs. Protect nothing.
+    #[serde(rename = "software-gpu", skip_serializing_if = "Option::is_none")]
+    pub software_gpu: Option<Software<GpuRules>>,
+    /// Whose attestation results count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuer: Vec<Issuer>,
     /// Releases that are accepted.
     pub release: Vec<Release>,
 }
@@ -129,7 +144,7 @@ pub enum PolicyError {
     #[error("anchor_pem: {0}")]
     Anchor(&'static str),
     /// A software platform's anchor that is the root of a hardware platform.
-    #[error("anchor_pem: it is a hardware vendor's root; use [platform.{0}]")]
+    #[error("anchor_pem: it is a hardware vendor's root; use [{0}]")]
     VendorAnchor(&'static str),
     /// A release that names no platform's measurements.
     #[error("release {0:?} names no measurements")]
@@ -137,6 +152,9 @@ pub enum PolicyError {
     /// Two releases of one name.
     #[error("two releases are called {0:?}")]
     TwiceRelease(String),
+    /// Two issuers of one name.
+    #[error("two issuers are called {0:?}")]
+    TwiceIssuer(String),
     /// No time.
     #[error("{0:?} is no time; write it as 2026-11-20T12:00:00Z")]
     Time(String),
@@ -163,6 +181,10 @@ impl Policy {
         let mut names = BTreeSet::new();
         if let Some(twice) = policy.release.iter().find(|r| !names.insert(&r.name)) {
             return Err(PolicyError::TwiceRelease(twice.name.clone()));
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = policy.issuer.iter().find(|i| !names.insert(&i.name)) {
+            return Err(PolicyError::TwiceIssuer(twice.name.clone()));
         }
         Ok(policy)
     }

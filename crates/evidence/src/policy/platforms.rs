@@ -4,10 +4,10 @@
 
 use crate::{
     appraise::{Basis, Table, judge_by},
-    dstack,
+    azure, dstack,
     module::{Case, Clock, Judge},
     nitro,
-    policy::{Anchor, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
+    policy::{Anchor, AzureRules, DstackRules, NitroRules, Rules, SgxRules, SnpRules, TdxRules},
     reason::Reason,
     refusal::Root,
     sgx, snp, tdx,
@@ -265,6 +265,12 @@ macro_rules! platforms {
 platforms! {
     /// Intel TDX: a trust domain by itself.
     tdx / software, Tdx / Software: tdx::Tdx, TdxRules, tdx::Measurements;
+    /// Azure's confidential VMs on Intel TDX.
+    azure_tdx / software_azure_tdx, AzureTdx / SoftwareAzureTdx:
+        azure::Azure<tdx::Tdx>, AzureRules<TdxRules>, azure::AzureRelease<tdx::Measurements>;
+    /// Azure's confidential VMs on AMD SEV-SNP.
+    azure_snp / software_azure_snp, AzureSnp / SoftwareAzureSnp:
+        azure::Azure<snp::Snp>, AzureRules<SnpRules>, azure::AzureRelease<snp::SnpMeasurements>;
     /// dstack: a trust domain with an event log that says what it runs.
     dstack / software_dstack, Dstack / SoftwareDstack: dstack::Dstack, DstackRules, dstack::Release;
     /// Intel SGX: an enclave.

@@ -40,6 +40,7 @@ impl Policy {
         };
         self.review_platforms(&mut review, now_s);
         self.review_releases(&mut review);
+        self.review_gpus(&mut review, now_s);
         self.review_trust(&mut review);
         review
     }
@@ -84,6 +85,37 @@ impl Policy {
                 "freshness.clock_skew_s = {skew}: evidence of the future is accepted up to {}",
                 span(skew)
             ));
+        }
+    }
+
+    fn review_gpus(&self, review: &mut Review, now_s: u64) {
+        let software = self.software_gpu.as_ref().map(|table| &table.rules);
+        if software.is_some() {
+            review
+                .warnings
+                .push("software-gpu: it accepts software GPUs, which protect nothing".into());
+        }
+        let tables = [("gpu", self.gpu.as_ref()), ("software-gpu", software)];
+        for (name, rules) in tables {
+            let Some(rules) = rules else { continue };
+            let each = |text: String| format!("{name}: {text}");
+            let through = rules.lets_through().into_iter().map(each);
+            review.lets_through.extend(through);
+            let warnings = rules.warnings(now_s).into_iter().map(each);
+            review.warnings.extend(warnings);
+            if let Some(issuer) = &rules.nras
+                && !self.issuer.iter().any(|listed| listed.name == *issuer)
+            {
+                review
+                    .warnings
+                    .push(format!("{name}: there is no [[issuer]] called {issuer:?}"));
+            }
+        }
+        let accepted = self.gpu.is_some() || self.software_gpu.is_some();
+        if self.trust.gpu && !accepted {
+            review
+                .warnings
+                .push("trust.gpu is true, and no GPU is accepted: add [gpu]".into());
         }
     }
 

@@ -99,6 +99,12 @@ impl Certificate {
         Sha384::digest(info.subject_public_key.raw_bytes()).into()
     }
 
+    /// The bits of the subject's public key, as OCSP hashes them.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        let info = self.parsed.tbs_certificate().subject_public_key_info();
+        info.subject_public_key.raw_bytes()
+    }
+
     /// Whom it is about.
     pub fn subject(&self) -> &Name {
         self.parsed.tbs_certificate().subject()

@@ -51,7 +51,7 @@ impl Algorithm {
     /// # Errors
     /// [`X509Error::Algorithm`] for any other, or for parameters that do not
     /// belong to it.
-    pub(super) fn read(id: &AlgorithmIdentifier<der::Any>) -> Result<Self, X509Error> {
+    pub(crate) fn read(id: &AlgorithmIdentifier<der::Any>) -> Result<Self, X509Error> {
         let parameters = id.parameters.as_ref();
         let absent = parameters.is_none();
         let null_or_absent = parameters.is_none_or(|any| any.is_null());

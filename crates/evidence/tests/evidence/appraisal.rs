@@ -166,7 +166,7 @@ fn every_part_of_a_policy_is_looked_at() {
         ("swap_refused", |case| case.trust.swap = true),
         ("sp1_direct_refused", |case| case.trust.sp1_direct = true),
         ("trust_version", |case| case.trust.version = 2),
-        ("evidence_unjudged", |case| {
+        ("evidence_malformed", |case| {
             case.evidence.gpu = Some(Bytes(vec![1]))
         }),
         ("evidence_unjudged", |case| {

@@ -55,6 +55,7 @@ fn endorsements(body: Vec<u8>) -> Endorsements {
         platform: Platform::Tdx,
         body: Bytes(body),
         gpu: None,
+        results: None,
     }
 }
 

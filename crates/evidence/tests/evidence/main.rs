@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // also in what tests share
 
 mod appraisal;
+mod azure;
+mod azure_vm;
 mod bodies;
 mod captured;
+mod captured_gpu;
 mod captured_logs;
 mod captured_snp_nitro;
 mod ccel;
@@ -13,6 +16,8 @@ mod containers;
 mod dstack;
 mod ear;
 mod golden;
+mod gpu;
+mod jwt;
 mod mutation;
 mod nitro;
 mod policies_intel;
@@ -23,4 +28,5 @@ mod session;
 mod sgx;
 mod snp;
 mod speed;
+mod vendors;
 mod x509;

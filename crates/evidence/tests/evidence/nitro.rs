@@ -1,7 +1,10 @@
 //! AWS Nitro Enclaves on its software kind: what a sound policy accepts, and
 //! each thing that it must not.
 
-use crate::{common::codes, snp::evidence};
+use crate::{
+    common::codes,
+    snp::{Fault, evidence},
+};
 use soundproof_evidence::{
     Facts, Hex, Policy, Verdict, appraise, explain_under,
     nitro::{Document, DocumentError, MAX_DOCUMENT, NitroMeasurements},
@@ -17,8 +20,8 @@ use soundproof_testkit::{nitro::Enclave, pki::NOW_MS, session};
 #[derive(Clone)]
 pub(crate) struct Case {
     pub(crate) enclave: Enclave,
-    policy: Policy,
-    now_ms: u64,
+    pub(crate) policy: Policy,
+    pub(crate) now_ms: u64,
 }
 
 fn binding() -> Binding {
@@ -73,7 +76,7 @@ impl Case {
         self.policy.release[0].software_nitro.as_mut().unwrap()
     }
 
-    fn judge(&self) -> Verdict {
+    pub(crate) fn judge(&self) -> Verdict {
         self.judge_evidence(&bound(&self.enclave))
     }
 
@@ -184,7 +187,7 @@ fn time_counts() {
 
 #[test]
 fn certificates_and_signature_count() {
-    let expected: [(&str, fn(&mut Enclave)); 4] = [
+    let expected: [Fault<Enclave>; 4] = [
         ("certificate_invalid", |enclave| enclave.powerless = true),
         ("anchor_mismatch", |enclave| enclave.other_root = true),
         ("anchor_mismatch", |enclave| enclave.reversed = true),
@@ -355,16 +358,10 @@ fn documents_have_one_shape() {
         assert!(Document::parse(&document[..len]).is_err());
     }
     // An unprotected header is signed by nobody.
-    let at = document
-        .windows(5)
-        .position(|w| w == [0x38, 0x22, 0xa0, 0x59, document[10]]);
-    if let Some(at) = at {
-        let mut changed = document.clone();
-        changed.splice(at + 2..at + 3, [0xa1, 0x04, 0x40]);
-        assert_eq!(Document::parse(&changed), Err(DocumentError::Header));
-    } else {
-        panic!("no empty header found");
-    }
+    assert_eq!(document[6], 0xa0, "an empty map after the protected header");
+    let mut changed = document.clone();
+    changed.splice(6..7, [0xa1, 0x04, 0x40]);
+    assert_eq!(Document::parse(&changed), Err(DocumentError::Header));
 }
 
 #[test]
@@ -403,41 +400,4 @@ fn a_policy_from_what_was_seen_accepts_that_and_nothing_else() {
     let explained = explain_under(&bound(&case.enclave), &endorsements(), Some(anchor), NOW_MS);
     assert_eq!(codes(&explained), [""; 0], "{explained}");
     assert!(explained.accept().is_err());
-}
-
-/// The example as it is, on the software kind: it accepts what it should, and
-/// rejects ten things that it should not.
-#[test]
-fn the_example_policy_does_what_it_says() {
-    let text = include_str!("../../../../policies/nitro-enclave.toml");
-    let mut policy = Policy::from_toml(text).unwrap();
-    policy.platform.software_nitro = Some(Software {
-        anchor_pem: Anchor::from_pem(&Enclave::root_pem()).unwrap(),
-        rules: policy.platform.nitro.take().unwrap(),
-    });
-    policy.release[0].software_nitro = policy.release[0].nitro.take();
-    let sound = Case {
-        policy,
-        ..Case::sound()
-    };
-    assert_eq!(codes(&sound.judge()), [""; 0], "{}", sound.judge());
-    let rejected: [(&str, fn(&mut Case)); 10] = [
-        ("release_unknown", |case| case.enclave.pcrs[0].1[0] ^= 1),
-        ("release_unknown", |case| case.enclave.pcrs[1].1[47] ^= 1),
-        ("release_unknown", |case| case.enclave.pcrs[2].1[0] ^= 1),
-        ("release_unknown", |case| case.enclave.pcrs[3].1[0] ^= 1),
-        ("release_unknown", |case| case.enclave.pcrs[8].1[0] ^= 1),
-        ("debug_enabled", |case| case.enclave.pcrs[0].1 = vec![0; 48]),
-        ("machine_refused", |case| case.enclave.pcrs[4].1[0] ^= 1),
-        ("document_too_old", |case| case.now_ms += 3_600_000),
-        ("anchor_mismatch", |case| case.enclave.other_root = true),
-        ("quote_signature", |case| case.enclave.other_leaf = true),
-    ];
-    for (code, change) in rejected {
-        let mut case = sound.clone();
-        change(&mut case);
-        let verdict = case.judge();
-        assert!(codes(&verdict).contains(&code), "{code}\n{verdict}");
-        assert!(verdict.accept().is_err());
-    }
 }

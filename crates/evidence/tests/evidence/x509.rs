@@ -340,7 +340,8 @@ fn signature_algorithms_have_one_meaning() {
 fn an_algorithm_that_rules_do_not_name_is_refused() {
     let pki = Pki::sound();
     let chain = pki.chain().unwrap();
-    let anchor = Anchor::Certificate(&chain[2]);
+    let keys = [chain[2].key_id()];
+    let anchor = Anchor::Keys(&keys);
     let rsa_only = Rules {
         algorithms: &[Algorithm::RsaPssSha384],
         ..rules()

@@ -154,6 +154,7 @@ pub fn endorsements() -> Endorsements {
         platform: Platform::Software,
         body: b"{}".to_vec().into(),
         gpu: None,
+        results: None,
     }
 }
 

@@ -13,9 +13,9 @@ pub(crate) enum Command {
     /// Compose hash, application id, RTMR3; MRTD and RTMR0 to 2 of a published
     /// OS image
     Dstack(Box<dstack::Args>),
-    /// The launch measurement of an SEV-SNP guest
+    /// Launch measurement of an SEV-SNP guest
     Snp(Box<snp::Args>),
-    /// PCR 0, 1, 2 and 8 of a Nitro enclave's image file
+    /// PCR 0 to 4 and 8 of a Nitro enclave
     Nitro(Box<nitro::Args>),
 }
 

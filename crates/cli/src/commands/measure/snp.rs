@@ -61,6 +61,8 @@ enum Vmm {
     Qemu,
     /// Amazon EC2
     Ec2,
+    /// Google Compute Engine
+    Gce,
 }
 
 fn number(text: &str) -> Result<u64, String> {
@@ -113,6 +115,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         monitor: match args.vmm {
             Vmm::Qemu => Monitor::Qemu,
             Vmm::Ec2 => Monitor::Ec2,
+            Vmm::Gce => Monitor::Gce,
         },
     };
     let report = Report {
