@@ -47,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     beside()?;
     platforms()?;
     vendors()?;
+    platforms()?;
+    beside()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
@@ -439,29 +441,6 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
     )
 }
 
-/// What platforms add to a quote.
-fn platforms() -> Result<(), Box<dyn Error>> {
-    put("ccel", "booted", &LogBuilder::booted().bytes())?;
-    let guest = Guest::sound()?;
-    put("dstack_log", "v1", &guest.log())?;
-    let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
-    let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
-    put("dstack_log", "v2", &second.log())?;
-    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
-    let answer = serde_json::json!({
-        "quote": hex::encode(guest.quote(&[7; 64])),
-        "event_log": String::from_utf8(guest.log())?,
-        "report_data": "07".repeat(64),
-        "vm_config": "{\"image\":\"dstack-0.5.10\",\"cpu_count\":2}",
-    });
-    put("quote_json", "answer", answer.to_string().as_bytes())?;
-    put("quote_json", "compose", COMPOSE.as_bytes())?;
-    let sums = format!("{}  cert-example.pem\n", "07".repeat(32));
-    put("quote_json", "sha256sum", sums.as_bytes())?;
-    let image = serde_json::to_vec(&guest.release().image)?;
-    Ok(put("quote_json", "image", &image)?)
-}
-
 /// What AMD's and AWS's hardware sends.
 fn vendors() -> io::Result<()> {
     use soundproof_evidence::snp::Product;
@@ -495,6 +474,29 @@ fn vendors() -> io::Result<()> {
         ..enclave
     };
     put("nitro_document", "tagged", &tagged.document(None))
+}
+
+/// What platforms add to a quote.
+fn platforms() -> Result<(), Box<dyn Error>> {
+    put("ccel", "booted", &LogBuilder::booted().bytes())?;
+    let guest = Guest::sound()?;
+    put("dstack_log", "v1", &guest.log())?;
+    let compose = COMPOSE.replacen('{', "{\"event_log_version\":2,", 1);
+    let second = Guest::on(Pki::sound()?, &compose, Version::V2)?;
+    put("dstack_log", "v2", &second.log())?;
+    put("sgx_quote", "v3", &Enclave::sound()?.evidence(&[7; 64]).statement.0)?;
+    let answer = serde_json::json!({
+        "quote": hex::encode(guest.quote(&[7; 64])),
+        "event_log": String::from_utf8(guest.log())?,
+        "report_data": "07".repeat(64),
+        "vm_config": "{\"image\":\"dstack-0.5.10\",\"cpu_count\":2}",
+    });
+    put("quote_json", "answer", answer.to_string().as_bytes())?;
+    put("quote_json", "compose", COMPOSE.as_bytes())?;
+    let sums = format!("{}  cert-example.pem\n", "07".repeat(32));
+    put("quote_json", "sha256sum", sums.as_bytes())?;
+    let image = serde_json::to_vec(&guest.release().image)?;
+    Ok(put("quote_json", "image", &image)?)
 }
 
 /// Files that other packages' tests use.

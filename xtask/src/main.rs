@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod fuzz;
 mod guests;
+mod mutations;
 mod node;
 mod shell;
 mod sp1;
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Task),
     /// Fuzz the parsers of outside bytes
     Fuzz(fuzz::Options),
+    /// Try bad input on evidence of every platform, systematically
+    Mutations(mutations::Options),
     /// Build the programs for SP1's virtual machine
     Guests(guests::Options),
     /// SP1's prover and SDK
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Task::Soak(options) => test::soak(&options),
         Task::Bench(task) => bench::run(&task),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Mutations(options) => mutations::run(&options),
         Task::Guests(options) => guests::run(&options),
         Task::Sp1(task) => sp1::run(&task),
         Task::Ci => ci::run(),

@@ -1,6 +1,6 @@
 //! The `soundproof` command: for clients, auditors and operators. It links
-//! the client library and nothing of the server; `serve` and `demo` start the
-//! server's own executable.
+//! the client library, the verifier for others, and nothing of the server;
+//! `serve` and `demo` start the server's own executable.
 //!
 //! Exit codes: 0 all is well, 1 something was rejected or failed, 2 usage.
 #![forbid(unsafe_code)]

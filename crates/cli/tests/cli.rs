@@ -1,6 +1,6 @@
 //! The command from outside: names, exit codes, JSON, completions, and what
 //! needs no server.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // helpers of tests, too
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests, too
 
 #[path = "cli/dstack.rs"]
 mod dstack;
@@ -68,6 +68,8 @@ fn every_command_is_there() {
             "policy",
             "measure",
             "explain",
+            "collateral",
+            "verifier",
             "doctor",
             "demo",
             "completions"
@@ -83,6 +85,11 @@ fn every_command_is_there() {
     );
     assert_eq!(commands(&help(&["circuit", "--help"])), ["add", "inspect"]);
     assert_eq!(commands(&help(&["policy", "--help"])), ["init", "check"]);
+    assert_eq!(
+        commands(&help(&["collateral", "--help"])),
+        ["fetch", "show"]
+    );
+    assert_eq!(commands(&help(&["verifier", "--help"])), ["serve"]);
     let prove = help(&["prove", "--help"]);
     for flag in [
         "--url",

@@ -64,6 +64,10 @@ pub(crate) struct Options {
     /// repeat for more. Without any, everybody may.
     #[arg(long, value_name = "ADDRESS")]
     sp1_requester: Vec<String>,
+    /// File of endorsements, as `soundproof collateral fetch` writes it, for a
+    /// machine that cannot reach their sources.
+    #[arg(long, value_name = "FILE")]
+    collateral: Option<PathBuf>,
 }
 
 /// Where evidence comes from.
@@ -188,6 +192,13 @@ impl Config {
             );
         }
         config.set_gateway("api_keys", options.api_keys.map(path));
+        if let Some(bundle) = options.collateral {
+            let table = config.gateway.entry("collateral");
+            let table = table.or_insert_with(|| toml::Table::new().into());
+            if let Some(table) = table.as_table_mut() {
+                table.insert("bundle".into(), path(bundle).into());
+            }
+        }
         // A mistake in it is told now, not by a child that dies.
         let _: GatewayConfig = config.gateway.clone().try_into()?;
         Ok(config)
@@ -234,6 +245,11 @@ mod tests {
         assert_eq!(config.prover.len(), 2);
         assert_eq!(config.prover["sp1"].time_s, Some(60));
         assert!(!config.sp1_direct && !config.refuse_not_hiding);
+        let with_bundle = "[gateway.collateral]\noffline = true";
+        let bundle = load(with_bundle, &["--collateral", "/x.bundle"]).unwrap();
+        let bundle: GatewayConfig = bundle.gateway.try_into().unwrap();
+        assert!(bundle.collateral.offline);
+        assert_eq!(bundle.collateral.bundle, Some("/x.bundle".into()));
         let flags = ["--prover", "sp1=/d", "--sp1-direct", "--refuse-not-hiding"];
         let more = ["--sp1-requester", "0x2", "--sp1-requester", "0x3"];
         let config = load(file, &[flags.as_slice(), &more].concat()).unwrap();

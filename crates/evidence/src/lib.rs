@@ -11,14 +11,15 @@
 //! | [`dstack`] | a trust domain's quote with dstack's event log and compose file |
 //! | [`sgx`] | Intel SGX: an enclave's quote |
 //! | [`dcap`] | Intel's certificates and collateral, shared by what carries its quotes |
+//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
+//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`azure`] | Azure's confidential VMs: TDX or SEV-SNP behind a paravisor and a virtual TPM |
 //! | [`gpu`] | NVIDIA GPUs beside a processor |
 //! | [`tpm`] | what a TPM signs |
 //! | [`jwt`] | attestation results of others, as signed tokens |
-//! | [`snp`] | AMD SEV-SNP: a guest's report, versions 2 to 5 |
-//! | [`nitro`] | AWS Nitro Enclaves: an attestation document |
 //! | [`x509`] | vendors' certificate chains and revocation lists |
 //! | [`verdict`], [`reason`], [`vector`] | what came out, one line a check |
+//! | [`container`], [`parts`] | what a file holds; parts of evidence by themselves |
 //! | [`ear`] | a verdict as a signed attestation result |
 //! | [`measure`] | what a deployment will measure, before there is one |
 //! | [`seen`] | what may never go back: the highest TCB evaluation seen |
@@ -55,6 +56,7 @@ mod machine;
 pub mod measure;
 mod module;
 pub mod nitro;
+pub mod parts;
 pub mod policy;
 mod reader;
 pub mod reason;

@@ -66,6 +66,24 @@ reasons! {
     MachineUnspecified = "machine_unspecified", "Name the machines in the policy, or write any_machine = true if you mean every machine on earth, whoever holds it.";
     TcbExcepted = "tcb_excepted", "The policy excepts it for a time; the operator must update the machine before that ends.";
     TcbGrace = "tcb_grace", "The operator must update the machine before the time of grace ends.";
+    // === AMD SEV-SNP ===
+    SignerMismatch = "signer_mismatch", "The operator must send the certificate of the key that signed the report: VCEK or VLEK.";
+    ChipMismatch = "chip_mismatch", "The operator must send the certificate of this chip.";
+    ProductMismatch = "product_mismatch", "The operator must send the certificates of this processor's product.";
+    TcbCertificate = "tcb_certificate", "The operator must fetch the certificate for the TCB that the machine reports.";
+    TcbInconsistent = "tcb_inconsistent", "No machine can be in this state; do not go on.";
+    TcbUnspecified = "tcb_unspecified", "Say in the policy which TCB is the least for this product: a table in min_tcb.";
+    TcbBelowMinimum = "tcb_below_minimum", "The operator must update the machine's firmware; what falls short, and by how much, is in what was found.";
+    FirmwareProvisional = "firmware_provisional", "The operator must commit the firmware that runs, or the policy may accept that it can go back.";
+    VlekRefused = "vlek_refused", "The operator must have the chip's own key sign, or the policy may name the provider in vlek_providers.";
+    RevocationListMissing = "revocation_list_missing", "The operator must send AMD's revocation list, or the policy may do without.";
+    VmplRefused = "vmpl_refused", "The report must come from software at a higher privilege level of the guest, or the policy may accept this one.";
+    GuestPolicyRefused = "guest_policy_refused", "The operator must launch the guest with another policy; what is wrong is in what was found.";
+    PlatformInfoRefused = "platform_info_refused", "The operator must set the machine up otherwise; what is wrong is in what was found.";
+    AliasCheckMissing = "alias_check_missing", "The operator should update firmware that checks memory for aliases (AMD-SB-3015); the policy can require it.";
+    // === AWS Nitro Enclaves ===
+    DocumentTooOld = "document_too_old", "The operator must have a new document made, or the policy may allow a greater age.";
+    DocumentFields = "document_fields", "The document was made for another protocol; do not go on.";
     // === Event logs ===
     EventLogMissing = "event_log_missing", "The operator must send the event log, or the policy must ask for nothing that is in it.";
     EventLogMalformed = "event_log_malformed", "The event log is damaged or of a form that is not understood; ask the operator.";
@@ -85,24 +103,6 @@ reasons! {
     MrConfigRefused = "mr_config_refused", "MRCONFIGID is not that of what runs; do not go on.";
     // === Intel SGX ===
     SgxQuoteVersion = "sgx_quote_version", "Ask for a quote of version 3, which is what Intel's quoting enclave makes of enclaves.";
-    // === AMD SEV-SNP ===
-    SignerMismatch = "signer_mismatch", "The operator must send the certificate of the key that signed the report: VCEK or VLEK.";
-    ChipMismatch = "chip_mismatch", "The operator must send the certificate of this chip.";
-    ProductMismatch = "product_mismatch", "The operator must send the certificates of this processor's product.";
-    TcbCertificate = "tcb_certificate", "The operator must fetch the certificate for the TCB that the machine reports.";
-    TcbInconsistent = "tcb_inconsistent", "No machine can be in this state; do not go on.";
-    TcbUnspecified = "tcb_unspecified", "Say in the policy which TCB is the least for this product: a table in min_tcb.";
-    TcbBelowMinimum = "tcb_below_minimum", "The operator must update the machine's firmware; what falls short, and by how much, is in what was found.";
-    FirmwareProvisional = "firmware_provisional", "The operator must commit the firmware that runs, or the policy may accept that it can go back.";
-    VlekRefused = "vlek_refused", "The operator must have the chip's own key sign, or the policy may name the provider in vlek_providers.";
-    RevocationListMissing = "revocation_list_missing", "The operator must send AMD's revocation list, or the policy may do without.";
-    VmplRefused = "vmpl_refused", "The report must come from software at a higher privilege level of the guest, or the policy may accept this one.";
-    GuestPolicyRefused = "guest_policy_refused", "The operator must launch the guest with another policy; what is wrong is in what was found.";
-    PlatformInfoRefused = "platform_info_refused", "The operator must set the machine up otherwise; what is wrong is in what was found.";
-    AliasCheckMissing = "alias_check_missing", "The operator should update firmware that checks memory for aliases (AMD-SB-3015); the policy can require it.";
-    // === AWS Nitro Enclaves ===
-    DocumentTooOld = "document_too_old", "The operator must have a new document made, or the policy may allow a greater age.";
-    DocumentFields = "document_fields", "The document was made for another protocol; do not go on.";
     // === What runs on it ===
     ReleaseUnknown = "release_unknown", "Accept this release in the policy only after checking that it is what you mean to trust.";
     BindingMismatch = "binding_mismatch", "The evidence was not made for this session; do not go on.";

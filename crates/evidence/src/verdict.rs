@@ -106,6 +106,7 @@ fn shown(text: String) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "format", rename_all = "kebab-case")]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // there is one of them, in a box
 pub enum Facts {
     /// A trust domain's quote.
     Tdx(Box<TdxFacts>),

@@ -3,6 +3,7 @@
 
 use crate::{
     auth::{ApiKeys, Tenant},
+    collateral::Stapler,
     config::GatewayConfig,
     hub::Hub,
     link::{Link, Outcomes},
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) scheduler: Scheduler,
     pub(crate) metrics: Metrics,
     pub(crate) rates: Rates,
+    pub(crate) stapler: Stapler,
     /// None: nobody authenticates.
     pub(crate) keys: Option<ApiKeys>,
     /// The key of the direct path, on its own listener.

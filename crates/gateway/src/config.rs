@@ -2,6 +2,7 @@
 //! that could are the keeper's, and attested.
 
 use serde::Deserialize;
+use soundproof_collateral::CollateralConfig;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// See the module. Every field has a default but [`data`](Self::data).
@@ -53,6 +54,10 @@ pub struct GatewayConfig {
     /// Bounds and times of the store.
     #[serde(default)]
     pub storage: Storage,
+    /// Where endorsements come from that the keeper does not have. Kept in the
+    /// store's folder unless it says where.
+    #[serde(default)]
+    pub collateral: CollateralConfig,
 }
 
 impl GatewayConfig {
@@ -71,6 +76,7 @@ impl GatewayConfig {
             limits: Limits::default(),
             rates: Rates::default(),
             storage: Storage::default(),
+            collateral: CollateralConfig::default(),
         }
     }
 }

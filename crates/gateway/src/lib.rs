@@ -13,12 +13,14 @@
 //! | `auth`, `rates` | tenants, access secrets, rates |
 //! | `link` | the connection to the keeper |
 //! | `scheduler`, `upkeep` | from the queue to the keeper; what time and restarts bring |
+//! | `collateral` | endorsements, stapled to sessions and kept fresh |
 //! | `hub` | events for whoever listens |
 #![forbid(unsafe_code)]
 
 mod app;
 mod auth;
 mod body;
+mod collateral;
 mod config;
 pub mod direct;
 mod guard;
@@ -35,6 +37,7 @@ mod upkeep;
 
 pub use auth::ApiKeys;
 pub use config::{GatewayConfig, Limits, Rates, Storage, Tls};
+pub use soundproof_collateral::{CollateralConfig, Kind, SourceConfig};
 
 use app::App;
 use link::{Link, Outcomes};
@@ -174,6 +177,7 @@ pub async fn run_with(
     }
     let identity =
         tls::Identity::choose(&config.tls, config.listen.ip()).map_err(GatewayError::Config)?;
+    let stapler = collateral::Stapler::new(&config)?;
     let listener =
         TcpListener::bind(config.listen)
             .await
@@ -231,6 +235,7 @@ pub async fn run_with(
         scheduler: scheduler::Scheduler::default(),
         metrics: metrics::Metrics::new(),
         rates: rates::Rates::new(&config.rates),
+        stapler,
         keys,
         inner: direct.as_ref().map(|(opening, _)| opening.keys()),
         anonymous: Arc::new(auth::Tenant {
@@ -268,6 +273,7 @@ pub async fn run_with(
         tokio::spawn(scheduler::drive(app.clone(), slots)),
         tokio::spawn(upkeep::watch_keeper(app.clone())),
         tokio::spawn(upkeep::keep(app.clone())),
+        tokio::spawn(collateral::keep(app.clone())),
     ];
     let mut serving = tokio::spawn(server::serve(
         app.clone(),

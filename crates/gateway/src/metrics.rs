@@ -12,6 +12,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use soundproof_collateral::{Figures, Status};
 use soundproof_protocol::{error::Code, link::KeeperStatus};
 use std::sync::atomic::AtomicU64;
 
@@ -32,6 +33,12 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabels {
+    kind: &'static str,
+    result: &'static str,
+}
+
 type Count = Gauge<u64, AtomicU64>;
 
 pub(crate) struct Metrics {
@@ -48,6 +55,14 @@ pub(crate) struct Metrics {
     problems: Family<CodeLabels, Counter>,
     jobs: Family<StateLabels, Count>,
     keeper: Keeper,
+    collateral: Collateral,
+}
+
+#[derive(Default)]
+struct Collateral {
+    ends: Count,
+    failing: Count,
+    answers: Family<SourceLabels, Count>,
 }
 
 #[derive(Default)]
@@ -144,6 +159,22 @@ impl Metrics {
         ] {
             all.register(name, help, gauge.clone());
         }
+        let collateral = Collateral::default();
+        all.register(
+            "endorsements_end",
+            "When the first endorsements end that are held, in seconds since 1970; 0 if none are",
+            collateral.ends.clone(),
+        );
+        all.register(
+            "endorsements_failing",
+            "Machines whose endorsements no source gives at present",
+            collateral.failing.clone(),
+        );
+        all.register(
+            "endorsement_answers",
+            "Answers of sources of endorsements, by kind and result",
+            collateral.answers.clone(),
+        );
         Self {
             registry: all,
             requests,
@@ -158,6 +189,29 @@ impl Metrics {
             problems,
             jobs,
             keeper,
+            collateral,
+        }
+    }
+
+    fn collateral(&self, status: &[Status], figures: &[Figures]) {
+        let ends = status.iter().filter_map(|one| one.until_ms).min();
+        self.collateral.ends.set(ends.unwrap_or(0) / 1000);
+        let failing = status.iter().filter(|one| one.failing_since_ms.is_some());
+        self.collateral.failing.set(failing.count() as u64);
+        // Sources of one kind are one line: an address is no label.
+        let mut sums = std::collections::BTreeMap::<_, u64>::new();
+        for one in figures {
+            for (result, count) in [
+                ("fetched", one.fetched),
+                ("failed", one.failed),
+                ("throttled", one.throttled),
+            ] {
+                *sums.entry((one.kind, result)).or_default() += count;
+            }
+        }
+        for ((kind, result), sum) in sums {
+            let labels = SourceLabels { kind, result };
+            self.collateral.answers.get_or_create(&labels).set(sum);
         }
     }
 
@@ -190,6 +244,8 @@ impl Metrics {
                 self.jobs.get_or_create(&StateLabels { state }).set(count);
             }
         }
+        let (status, figures) = app.stapler.look();
+        self.collateral(&status, &figures);
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);

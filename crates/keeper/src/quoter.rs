@@ -260,7 +260,7 @@ mod tests {
     /// Broken if CPU and GPUs could be of different sessions.
     #[test]
     fn what_gpus_say_is_in_the_binding_that_the_cpu_carries() {
-        let tree = Tree::new([b"leaf".as_slice()].into_iter()).unwrap();
+        let tree = Tree::new([b"leaf".as_slice()]).unwrap();
         let batch = make(&WithGpus, &tree).unwrap();
         let nonce = GpuNonce::new(tree.root());
         let gpu = batch.evidence.gpu.as_ref().unwrap();

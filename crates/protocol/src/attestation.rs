@@ -227,10 +227,7 @@ impl Endorsements {
     pub fn carried_len(&self) -> usize {
         let gpu = self.gpu.as_ref().map_or(0, |bytes| bytes.0.len());
         let results = self.results.iter().flatten().map(|token| token.0.len());
-        results.fold(
-            self.body.0.len().saturating_add(gpu),
-            usize::saturating_add,
-        )
+        results.fold(self.body.0.len().saturating_add(gpu), usize::saturating_add)
     }
 
     /// What a client names them by, so that it is not sent them again.

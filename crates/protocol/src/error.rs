@@ -101,6 +101,7 @@ codes! {
     SessionUnknown = "session_unknown", 410, Client, true, "The session has ended or was never here.", "Open a new session, appraise it, and seal anew.";
     SessionsFull = "sessions_full", 503, Server, true, "No more sessions can be opened at present.", "Wait as long as Retry-After says.";
     QuoteFailed = "quote_failed", 503, Host, true, "The machine could not make evidence.", "Try again; the operator should look at the quoting service.";
+    EndorsementsUnavailable = "endorsements_unavailable", 503, Host, true, "The server has no valid endorsements for its machine.", "Try again later; the operator should look at the log: the sources of endorsements do not answer.";
     KeeperUnavailable = "keeper_unavailable", 503, Server, true, "The keeper does not answer.", "Try again in a moment.";
     // === Jobs ===
     DescriptionInvalid = "description_invalid", 400, Client, false, "The job description breaks a rule.", "See the detail.";

@@ -2,8 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through |
+//! | [`fakes`] | fakes of the interfaces that hardware platforms attest through, and of the services that endorse them |
 //! | [`pki`] | software platforms in a temporary folder, sound or with one fault |
+//! | [`dstack`], [`sgx`] | a guest of dstack's and an enclave, under a software platform's keys |
+//! | [`ccel`] | CC event logs, true or not |
+//! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
+//! | [`azure`] | Azure's runtime data and virtual TPM |
+//! | [`jwt`] | tokens and key sets |
 //! | [`gpu`] | GPUs in NVIDIA's format: reports, certificates, manifests, revocation, results |
 //! | [`azure`] | Azure's runtime data and virtual TPM |
 //! | [`jwt`] | tokens and key sets |

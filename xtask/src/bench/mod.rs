@@ -8,6 +8,7 @@ mod peers;
 mod plot;
 mod sp1;
 mod stats;
+mod verdict;
 
 use crate::shell::Result;
 use clap::Subcommand;
@@ -18,11 +19,14 @@ pub(crate) enum Task {
     Delegation(delegation::Options),
     /// An SP1 proof delegated through the SDK against the SDK in process
     Sp1(sp1::Options),
+    /// A verdict on evidence of each platform, against dcap-qvl and sev used bare, and in WebAssembly
+    Verdict(verdict::Options),
 }
 
 pub(crate) fn run(task: &Task) -> Result {
     match task {
         Task::Delegation(options) => delegation::run(options),
         Task::Sp1(options) => sp1::run(options),
+        Task::Verdict(options) => verdict::run(options),
     }
 }

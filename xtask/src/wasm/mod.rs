@@ -26,6 +26,11 @@ pub(crate) fn run() -> Result {
     build(toolchain()?)
 }
 
+/// Times verdicts of what `bench/verdict` left in WebAssembly: its lines.
+pub(crate) fn time(cases: &[std::path::PathBuf], runs: usize) -> Result<String> {
+    verdict::time(&toolchain()?, cases, runs)
+}
+
 /// As the continuous integration does: a machine that cannot get a toolchain
 /// for the target is told so, and that is no failure of the code.
 pub(crate) fn run_where_possible() -> Result {

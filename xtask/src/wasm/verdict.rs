@@ -4,11 +4,25 @@
 
 use super::Toolchain;
 use crate::shell::{self, Failure, Result};
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 /// A moment at which the session's evidence is valid, and one long after.
 const NOW_MS: &str = "1780000000000";
 const LATER_MS: &str = "1980000000000";
+
+/// The optimised module, and what a verdict takes in it.
+pub(super) fn time(toolchain: &Toolchain, cases: &[PathBuf], runs: usize) -> Result<String> {
+    let package = shell::root().join("xtask/verdict");
+    let mut module = toolchain.cargo();
+    module.arg("--release").current_dir(&package);
+    shell::run("verdict module", &mut module)?;
+    let mut node = shell::command("node");
+    node.arg(package.join("time.mjs"))
+        .arg(Toolchain::target_dir().join("wasm32-unknown-unknown/release/verdict.wasm"))
+        .arg(runs.to_string())
+        .args(cases);
+    shell::output(&mut node)
+}
 
 pub(super) fn compare(toolchain: &Toolchain) -> Result {
     let package = shell::root().join("xtask/verdict");

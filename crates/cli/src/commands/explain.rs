@@ -9,16 +9,18 @@ use soundproof::{
     evidence::{
         container::{self, Found, MAX_FILE},
         explain_under,
+        parts::{GpusExplained, LogExplained, explain_gpus, explain_log},
         policy::Anchor,
     },
     now_ms,
     protocol::{
-        attestation::{Endorsements, MAX_ENDORSEMENTS, Platform},
+        attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS},
         error::Code,
         receipt::SessionEvidence,
         transcript::Transcript,
     },
 };
+use soundproof_collateral::{Bundle, bundle::MAX_BUNDLE};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +48,10 @@ struct Explained<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<&'a Verdict>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    gpus: Option<GpusExplained>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogExplained>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<&'a Value>,
 }
 
@@ -62,16 +68,29 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         None => now_ms(),
     };
     let anchor = anchor(args)?;
+    let gpus = match &opened.found {
+        Found::Gpu(gpus) => Some(explain_gpus(gpus, anchor.as_ref(), now_ms)),
+        _ => None,
+    };
+    let log = match &opened.found {
+        Found::EventLog(bytes) => Some(explain_log(bytes).map_err(|error| {
+            Failure::new(
+                Code::EvidenceRejected,
+                format!("{}: {error}", args.file.display()),
+            )
+        })?),
+        _ => None,
+    };
     let mut session = None;
     let verdict = match &opened.found {
         Found::Session(found) => {
             session = Some(session_facts(found));
-            let endorsements = endorsements(args, found.evidence.platform)?;
+            let endorsements = endorsements(args, &found.evidence)?;
             let endorsements = endorsements.as_ref().unwrap_or(&found.endorsements);
             Some(explain_under(&found.evidence, endorsements, anchor, now_ms))
         }
         Found::Evidence(evidence, beside) => {
-            let named = endorsements(args, evidence.platform)?;
+            let named = endorsements(args, evidence)?;
             let none = Endorsements::new(evidence.platform, Vec::new());
             let endorsements = named.as_ref().or(beside.as_deref()).unwrap_or(&none);
             Some(explain_under(evidence, endorsements, anchor, now_ms))
@@ -86,6 +105,8 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         layers: &opened.layers,
         session,
         verdict: verdict.as_ref(),
+        gpus,
+        log,
         token,
     };
     output.result(&explained, text(&explained));
@@ -102,16 +123,22 @@ fn anchor(args: &Args) -> Result<Option<Anchor>, Failure> {
         .map_err(|error| Failure::new(Code::PolicyInvalid, error.to_string()))
 }
 
-fn endorsements(args: &Args, platform: Platform) -> Result<Option<Endorsements>, Failure> {
+fn endorsements(args: &Args, evidence: &Evidence) -> Result<Option<Endorsements>, Failure> {
     let Some(path) = &args.endorsements else {
         return Ok(None);
     };
-    let bytes = files::read(path, MAX_ENDORSEMENTS)?;
+    let bytes = files::read(path, MAX_BUNDLE)?;
+    // A bundle that has those of this machine.
+    if let Ok(bundle) = Bundle::from_slice(&bytes)
+        && let Ok(found) = bundle.endorse(evidence, None)
+    {
+        return Ok(Some(found));
+    }
     // As a server sends them, or the vendor's bytes alone.
     let sent = soundproof::protocol::cbor::from_slice(&bytes, MAX_ENDORSEMENTS);
-    Ok(Some(
-        sent.unwrap_or_else(|_| Endorsements::new(platform, bytes)),
-    ))
+    Ok(Some(sent.unwrap_or_else(|_| {
+        Endorsements::new(evidence.platform, bytes)
+    })))
 }
 
 /// What the session's transcript says; the evidence vouches for it where its
@@ -129,30 +156,53 @@ fn session_facts(session: &SessionEvidence) -> Value {
 
 fn text(explained: &Explained<'_>) -> String {
     let mut lines = vec![format!("it is {}", explained.layers.join(", in it "))];
-    let mut show = |title: &str, value: &Value| {
-        lines.push(format!("\n{title}:"));
-        flatten(value, &mut lines);
-    };
     if let Some(session) = &explained.session {
-        show("what the session says", session);
+        show("what the session says", session, &mut lines);
     }
     if let Some(token) = explained.token {
-        show("what the token says; nobody checked its signature", token);
+        show(
+            "what the token says; nobody checked its signature",
+            token,
+            &mut lines,
+        );
+    }
+    if let Some(explained) = &explained.gpus {
+        let gpus = serde_json::to_value(&explained.gpus).unwrap_or_default();
+        show(said(explained.verified), &gpus, &mut lines);
+        lines.push(String::new());
+        lines.extend(explained.checks.iter().map(ToString::to_string));
+        lines.push("GPUs alone: whose session they are in is a platform's to say".into());
+    }
+    if let Some(log) = &explained.log {
+        let value = serde_json::to_value(log).unwrap_or_default();
+        lines.push(
+            "\nwhat it CLAIMS: without a quote of these registers anybody may have written it:"
+                .into(),
+        );
+        flatten(&value, &mut lines);
     }
     let Some(verdict) = explained.verdict else {
         return lines.join("\n");
     };
     let facts = serde_json::to_value(&verdict.facts).unwrap_or_default();
-    show(
-        if verdict.verified {
-            "what it says, signed up to the vendor's root"
-        } else {
-            "what it CLAIMS: it was not verified, anybody may have written this"
-        },
-        &facts,
-    );
+    show(said(verdict.verified), &facts, &mut lines);
+    let gpus = serde_json::to_value(&verdict.gpus).unwrap_or_default();
+    flatten(&gpus, &mut lines);
     lines.push(format!("\n{verdict}"));
     lines.join("\n")
+}
+
+fn show(title: &str, value: &Value, lines: &mut Vec<String>) {
+    lines.push(format!("\n{title}:"));
+    flatten(value, lines);
+}
+
+fn said(verified: bool) -> &'static str {
+    if verified {
+        "what it says, signed up to the root"
+    } else {
+        "what it CLAIMS: it was not verified, anybody may have written this"
+    }
 }
 
 /// A line for each value, named by its path. Walks without recursion.

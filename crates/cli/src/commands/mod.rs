@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod circuit;
+mod collateral;
 mod completions;
 mod connect;
 mod demo;
@@ -11,6 +12,7 @@ mod measure;
 mod policy;
 mod prove;
 mod serve;
+mod verifier;
 mod verify;
 
 use crate::{failure::Failure, output::Output};
@@ -54,6 +56,12 @@ enum Command {
     Measure(measure::Command),
     /// Show what evidence says, of any platform, before any policy
     Explain(explain::Args),
+    /// Fetch endorsements into a file, and look into one
+    #[command(subcommand)]
+    Collateral(collateral::Command),
+    /// Appraise evidence for clients that cannot: they trust whoever runs it
+    #[command(subcommand)]
+    Verifier(Box<verifier::Command>),
     /// Find out what is wrong
     Doctor(doctor::Args),
     /// The whole path on this machine, on the software platform
@@ -85,6 +93,8 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
         Command::Verify(command) => asynchronous(verify::run(&command, output)),
         Command::Jobs(command) => asynchronous(jobs::run(&command, output)),
         Command::Policy(command) => asynchronous(policy::run(&command, output)),
+        Command::Collateral(command) => asynchronous(collateral::run(&command, output)),
+        Command::Verifier(command) => asynchronous(verifier::run(&command, output)),
         Command::Doctor(args) => asynchronous(doctor::run(&args, output)),
         Command::Demo(args) => asynchronous(demo::run(&args, output)),
     }

@@ -50,6 +50,10 @@ pub(crate) struct Evidence {
     file: Option<PathBuf>,
     #[command(flatten)]
     connect: Connect,
+    /// Judge a file by the endorsements in this one, as `collateral fetch`
+    /// writes it, instead of its own
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    collateral: Option<PathBuf>,
     /// Explain it only, by no policy; nothing is accepted
     #[arg(long)]
     explain: bool,
@@ -90,6 +94,9 @@ pub(crate) struct Receipt {
     /// Newer endorsements to judge by, as `verify evidence --save` keeps them
     #[arg(long, value_name = "FILE")]
     endorsements_of: Option<PathBuf>,
+    /// Newer endorsements to judge by, as `collateral fetch` writes them
+    #[arg(long, value_name = "FILE", conflicts_with = "endorsements_of")]
+    collateral: Option<PathBuf>,
     /// For SP1: the program's vk.hash_bytes() that the receipt should name
     #[arg(long, value_name = "HEX", value_parser = sp1::key)]
     verifying_key: Option<Key>,
@@ -145,7 +152,10 @@ async fn evidence(args: &Evidence, output: Output) -> Result<(), Failure> {
 }
 
 fn judge_file(args: &Evidence, path: &Path) -> Result<Verdict, Failure> {
-    let session = read_session(path)?;
+    let mut session = read_session(path)?;
+    if let Some(bundle) = &args.collateral {
+        session.endorsements = endorse(bundle, &session)?;
+    }
     if args.explain {
         return Ok(explain(&session.evidence, &session.endorsements, now_ms()));
     }
@@ -181,6 +191,13 @@ async fn judge_server(args: &Evidence) -> Result<Verdict, Failure> {
             None => Err(error.into()),
         },
     }
+}
+
+/// Endorsements for a session's evidence out of a file of them.
+fn endorse(bundle: &Path, session: &SessionEvidence) -> Result<Endorsements, Failure> {
+    soundproof_collateral::Bundle::read(bundle)
+        .and_then(|bundle| bundle.endorse(&session.evidence, Some(&session.endorsements)))
+        .map_err(super::collateral::failure)
 }
 
 /// A session's evidence, as it is or in a receipt bundle.
@@ -220,11 +237,12 @@ fn receipt(args: &Receipt, output: Output) -> Result<(), Failure> {
             .transpose()
     };
     let (proof, public) = (optional(&args.proof)?, optional(&args.public)?);
-    let endorsements: Option<Endorsements> = args
-        .endorsements_of
-        .as_deref()
-        .map(|path| read_session(path).map(|session| session.endorsements))
-        .transpose()?;
+    let newer = |path: &Path| read_session(path).map(|session| session.endorsements);
+    let endorsements = match (&args.endorsements_of, &args.collateral) {
+        (Some(path), _) => Some(newer(path)?),
+        (None, Some(path)) => Some(endorse(path, &bundle.session)?),
+        (None, None) => None,
+    };
     if endorsements
         .as_ref()
         .is_some_and(|newer| newer.body.0.len() > MAX_ENDORSEMENTS)

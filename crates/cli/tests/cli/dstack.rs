@@ -20,7 +20,7 @@ fn vector(path: &str) -> Option<String> {
     if path.exists() {
         return Some(path.to_str().unwrap().to_owned());
     }
-    println!("skipped 1: no capture {}", path.display());
+    eprintln!("skipped 1: no capture {}", path.display());
     None
 }
 

@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha384};
 /// anchor (invariant 8).
 const VENDOR_ROOT_KEYS: &[(&str, [u8; 48])] = &[
     ("platform.tdx", crate::dcap::INTEL_ROOT_KEY),
-    ("gpu", crate::gpu::ROOT_KEYS[0]),
-    ("gpu", crate::gpu::ROOT_KEYS[1]),
     ("platform.snp", crate::snp::ROOT_KEYS[0].1),
     ("platform.snp", crate::snp::ROOT_KEYS[1].1),
     ("platform.snp", crate::snp::ROOT_KEYS[2].1),
     ("platform.nitro", crate::nitro::ROOT_KEY),
+    ("gpu", crate::gpu::ROOT_KEYS[0]),
+    ("gpu", crate::gpu::ROOT_KEYS[1]),
 ];
 
 /// A software platform's root certificate. Never that of a hardware vendor.

@@ -42,15 +42,19 @@ pub(crate) async fn open(
         app.rates.session(source)?;
     }
     caller.tenant()?.sessions.check()?;
+    app.stapler.check_ready()?;
     let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
     let read = Instant::now();
+    let open = parse(&bytes)?;
+    let held = open.held.clone();
     let ask = GatewayAsks::OpenSession {
-        open: parse(&bytes)?,
+        open,
         // Nobody but this process itself seals for such a session.
         unappraised: door == Door::Inner,
     };
     match app.link.ask(ask).await? {
-        KeeperAnswers::Session(session) => {
+        KeeperAnswers::Session(mut session) => {
+            app.stapler.staple(&held, &mut session).await?;
             let reply = cbor::to_vec(&*session);
             app.metrics.sessions.inc();
             let taken = read.elapsed().as_secs_f64();

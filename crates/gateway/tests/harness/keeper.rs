@@ -76,6 +76,8 @@ pub struct FakeKeeper {
     pub forgotten: Mutex<Vec<JobId>>,
     pub refuse_admission: Mutex<Option<Code>>,
     pub refuse_session: Mutex<Option<Code>>,
+    /// What sessions are answered with, if it matters.
+    pub session: Mutex<Option<SessionOpened>>,
     /// It answers nothing but `Hello` and `Holds`.
     pub mute: std::sync::atomic::AtomicBool,
     pub sessions: AtomicU64,
@@ -131,6 +133,7 @@ impl FakeKeeper {
             forgotten: Mutex::default(),
             refuse_admission: Mutex::default(),
             refuse_session: Mutex::default(),
+            session: Mutex::default(),
             mute: false.into(),
             sessions: AtomicU64::new(0),
             admissions: AtomicU64::new(0),
@@ -244,7 +247,10 @@ impl FakeKeeper {
                 self.sessions.fetch_add(1, Ordering::SeqCst);
                 match *self.refuse_session.lock().unwrap() {
                     Some(code) => refused(code),
-                    None => KeeperAnswers::Session(Box::new(session())),
+                    None => {
+                        let given = self.session.lock().unwrap().clone();
+                        KeeperAnswers::Session(Box::new(given.unwrap_or_else(session)))
+                    }
                 }
             }
             GatewayAsks::Admit {
@@ -435,7 +441,7 @@ impl Peer {
     }
 }
 
-fn session() -> SessionOpened {
+pub fn session() -> SessionOpened {
     SessionOpened {
         transcript: vec![1; 400].into(),
         path: Path {

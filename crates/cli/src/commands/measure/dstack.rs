@@ -1,7 +1,7 @@
 //! `soundproof measure dstack`: an application's identity and RTMR3 from what
 //! it is made of, and a release for a policy.
 
-use super::{bytes, release_toml};
+use super::bytes;
 use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::evidence::{
@@ -220,7 +220,7 @@ fn warnings(compose: &Compose) -> Vec<String> {
 }
 
 fn release(name: &str, report: &Report) -> Result<String, Failure> {
-    release_toml(soundproof::evidence::policy::Release {
+    let release = soundproof::evidence::policy::Release {
         name: name.to_owned(),
         dstack: Some(Release::new(
             report.compose_hash,
@@ -228,7 +228,20 @@ fn release(name: &str, report: &Report) -> Result<String, Failure> {
             report.image.clone(),
         )),
         ..Default::default()
-    })
+    };
+    let policy = soundproof::Policy {
+        release: vec![release],
+        ..Default::default()
+    };
+    let toml = policy
+        .to_toml()
+        .map_err(|error| Failure::usage(error.to_string(), "Give it another name."))?;
+    // The rest of a policy is not this command's to say.
+    Ok(toml
+        .find("[[release]]")
+        .and_then(|at| toml.get(at..))
+        .unwrap_or_default()
+        .to_owned())
 }
 
 fn text(report: &Report) -> String {

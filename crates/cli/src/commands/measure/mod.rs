@@ -6,7 +6,6 @@ mod nitro;
 mod snp;
 
 use crate::{failure::Failure, output::Output};
-use soundproof::evidence::policy::Release;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -16,7 +15,7 @@ pub(crate) enum Command {
     /// Launch measurement of an SEV-SNP guest
     Snp(Box<snp::Args>),
     /// PCR 0 to 4 and 8 of a Nitro enclave
-    Nitro(Box<nitro::Args>),
+    Nitro(nitro::Args),
 }
 
 pub(crate) fn run(command: &Command, output: Output) -> Result<(), Failure> {
@@ -34,21 +33,4 @@ fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
     hex::decode_to_slice(digits, &mut out)
         .map(|()| out)
         .map_err(|_| format!("expected {} hex digits", 2 * N))
-}
-
-/// A release as it stands in a policy; the rest of a policy is not this
-/// command's to say.
-pub(super) fn release_toml(release: Release) -> Result<String, Failure> {
-    let policy = soundproof::Policy {
-        release: vec![release],
-        ..Default::default()
-    };
-    let toml = policy
-        .to_toml()
-        .map_err(|error| Failure::usage(error.to_string(), "Give it another name."))?;
-    Ok(toml
-        .find("[[release]]")
-        .and_then(|at| toml.get(at..))
-        .unwrap_or_default()
-        .to_owned())
 }

@@ -1,7 +1,7 @@
 //! `soundproof measure snp`: the launch measurement of a guest from its
 //! firmware and what the monitor adds, and a release for a policy.
 
-use super::release_toml;
+use super::nitro::release_toml;
 use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::evidence::{

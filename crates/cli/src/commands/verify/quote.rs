@@ -3,7 +3,7 @@
 //! no network.
 
 use super::MAX_DOCUMENT;
-use crate::{connect::PolicyFile, failure::Failure, files, output::Output, time};
+use crate::{connect::PolicyFile, failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::{
     Policy, Verdict,
@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, output: Output) -> Result<(), Failure> {
 fn at(text: &str) -> Result<u64, Failure> {
     match text {
         "now" => Ok(now_ms()),
-        text => time::parse(text),
+        text => crate::time::parse(text),
     }
 }
 

@@ -1,0 +1,145 @@
+//! From a request to a verdict. What is judged is what a client would judge
+//! itself, in the same order: transcript and path, then evidence.
+
+use crate::{
+    api::{AppraiseRequest, MAX_REQUEST},
+    problem::Problem,
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use soundproof_evidence::verify_session;
+use soundproof_protocol::{
+    attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS, MAX_EVIDENCE, Role},
+    binding::Binding,
+    cbor,
+    digest::Digest,
+    error::Code,
+    receipt::{MAX_BUNDLE, SessionEvidence},
+    trust::TrustConfiguration,
+};
+
+/// Bytes around evidence and endorsements in their encodings at most.
+const AROUND: usize = 64 * 1024;
+
+/// Characters of an audience at most.
+const MAX_AUDIENCE: usize = 256;
+
+/// A request, read and consistent in itself.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) policy: String,
+    pub(crate) audience: String,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) evidence: Evidence,
+    /// Those that came along.
+    pub(crate) endorsements: Option<Endorsements>,
+    pub(crate) trust: TrustConfiguration,
+    pub(crate) binding: Binding,
+}
+
+/// Reads a stranger's request.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn parse(body: &[u8]) -> Result<Asked, Problem> {
+    if body.len() > MAX_REQUEST {
+        return Err(Problem::new(Code::BodyTooLarge));
+    }
+    let request: AppraiseRequest =
+        serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
+    let nonce = hex::decode(&request.nonce).map_err(|_| malformed("nonce: not hexadecimal"))?;
+    if !(16..=64).contains(&nonce.len()) {
+        return Err(malformed("nonce: it must have 16 to 64 bytes"));
+    }
+    if !(1..=MAX_AUDIENCE).contains(&request.audience.chars().count()) {
+        return Err(malformed("audience: it must have 1 to 256 characters"));
+    }
+    let asked = match (&request.session, &request.evidence) {
+        (Some(session), None) => of_session(&request, session, &nonce)?,
+        (None, Some(evidence)) => of_evidence(&request, evidence, &nonce)?,
+        _ => return Err(malformed("send a session, or evidence with its root")),
+    };
+    let expected = request.binding.as_deref();
+    let same = |text: &str| text.eq_ignore_ascii_case(&hex::encode(asked.binding.as_bytes()));
+    if expected.is_some_and(|expected| !same(expected)) {
+        let why = "the binding that is expected is not the one that this is to carry";
+        return Err(Problem::with(Code::TranscriptMismatch, why));
+    }
+    Ok(asked)
+}
+
+fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<Asked, Problem> {
+    if request.endorsements.is_some() || request.trust.is_some() || request.root.is_some() {
+        return Err(malformed(
+            "endorsements, trust and root go with evidence; a session has its own",
+        ));
+    }
+    let session: SessionEvidence = decoded("session", session, MAX_BUNDLE)?;
+    let mismatch = |why: String| Problem::with(Code::TranscriptMismatch, why);
+    let (transcript, binding) =
+        verify_session(&session).map_err(|error| mismatch(error.to_string()))?;
+    if transcript.nonce.0.as_slice() != nonce {
+        return Err(mismatch("the transcript carries another nonce".into()));
+    }
+    Ok(Asked {
+        policy: request.policy.clone(),
+        audience: request.audience.clone(),
+        nonce: nonce.to_vec(),
+        trust: trust(&session.trust.0)?,
+        evidence: session.evidence,
+        endorsements: Some(session.endorsements),
+        binding,
+    })
+}
+
+fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Result<Asked, Problem> {
+    let text = request.root.as_deref();
+    let text = text.ok_or_else(|| malformed("root: it is demanded with evidence"))?;
+    let mut root = [0; 32];
+    hex::decode_to_slice(text, &mut root)
+        .map_err(|_| malformed("root: it must have 64 hexadecimal digits"))?;
+    let endorsements = request
+        .endorsements
+        .as_deref()
+        .map(|text| decoded("endorsements", text, MAX_ENDORSEMENTS + AROUND))
+        .transpose()?;
+    let text = request.trust.as_deref();
+    let text = text.ok_or_else(|| malformed("trust: it is demanded with evidence"))?;
+    let evidence: Evidence = decoded("evidence", evidence, 2 * MAX_EVIDENCE + AROUND)?;
+    Ok(Asked {
+        policy: request.policy.clone(),
+        audience: request.audience.clone(),
+        nonce: nonce.to_vec(),
+        binding: Binding::new(
+            evidence.platform,
+            Role::Keeper,
+            Digest(root),
+            evidence.gpu_digest(),
+            evidence.runtime_digest(),
+        ),
+        evidence,
+        endorsements,
+        trust: trust(&bytes("trust", text)?)?,
+    })
+}
+
+fn trust(bytes: &[u8]) -> Result<TrustConfiguration, Problem> {
+    TrustConfiguration::from_slice(bytes).map_err(|error| malformed(format!("trust: {error}")))
+}
+
+fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
+    STANDARD
+        .decode(text)
+        .map_err(|_| malformed(format!("{field}: not base64")))
+}
+
+fn decoded<T>(field: &str, text: &str, max: usize) -> Result<T, Problem>
+where
+    T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
+{
+    cbor::from_slice(&bytes(field, text)?, max)
+        .map_err(|error| malformed(format!("{field}: {error}")))
+}
+
+fn malformed(detail: impl Into<String>) -> Problem {
+    Problem::with(Code::RequestMalformed, detail)
+}
