@@ -109,11 +109,11 @@ fn shown(text: String) -> String {
 #[allow(clippy::large_enum_variant)] // there is one of them, in a box
 pub enum Facts {
     /// A trust domain's quote.
-    Tdx(TdxFacts),
+    Tdx(Box<TdxFacts>),
     /// An Azure VM's statement.
     Azure(AzureFacts),
     /// A trust domain's quote with dstack's event log.
-    Dstack(DstackFacts),
+    Dstack(Box<DstackFacts>),
     /// An enclave's quote.
     Sgx(SgxFacts),
     /// An SEV-SNP guest's report.

@@ -99,12 +99,12 @@ impl Judge for Dstack {
         if let Some(mr_config) = mr_config {
             check_mr_config(verdict, mr_config);
         }
-        verdict.facts(Facts::Dstack(DstackFacts {
+        verdict.facts(Facts::Dstack(Box::new(DstackFacts {
             identity: identity.clone(),
             compose: compose.clone(),
             mr_config,
             quote: TdxFacts::of(&quote, verified.as_ref()),
-        }));
+        })));
         Some(Self {
             quote,
             verified,

@@ -81,10 +81,10 @@ impl Judge for Tdx {
             .event_log
             .as_ref()
             .and_then(|log| ccel::judge::examine(verdict, &log.0, &registers(&quote)));
-        verdict.facts(Facts::Tdx(TdxFacts {
+        verdict.facts(Facts::Tdx(Box::new(TdxFacts {
             boot: boot.clone(),
             ..TdxFacts::of(&quote, verified.as_ref())
-        }));
+        })));
         Some(Self {
             quote,
             verified,
