@@ -34,8 +34,7 @@ const MAX_DOCUMENT: usize = 64 * 1024 * 1024;
 pub(crate) enum Command {
     /// Judge evidence: a server's, or what a file holds
     Evidence(Evidence),
-    /// Judge the quote.json of a dstack guest, as dstack-ingress and
-    /// sp1-tee-private-proving publish it
+    /// Published quotes: dstack's, dstack-ingress's, sp1-tee-private-proving's
     Quote(Box<quote::Args>),
     /// Verify a proof under a verifying key
     Proof(Proof),
