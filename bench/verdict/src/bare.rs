@@ -28,7 +28,7 @@ pub(crate) fn dcap(case: &Case) -> Box<dyn FnMut()> {
 /// sev: the chain of certificates, then the report's signature.
 pub(crate) fn sev(case: &Case) -> Box<dyn FnMut()> {
     use sev::{
-        certificates::snp::{Certificate, Chain, Verifiable, ca},
+        certs::snp::{Certificate, Chain, Verifiable, ca},
         firmware::guest::AttestationReport,
         parser::ByteParser as _,
     };
