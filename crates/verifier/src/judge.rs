@@ -97,6 +97,12 @@ fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Resul
     let mut root = [0; 32];
     hex::decode_to_slice(text, &mut root)
         .map_err(|_| malformed("root: it must have 64 hexadecimal digits"))?;
+    // What an attestation result calls its nonce must be in the evidence: an old
+    // quote must not get a fresh one. Of what was sent, only the root is there.
+    if nonce != root {
+        let why = "with evidence the nonce is the root, which is all that the evidence binds";
+        return Err(Problem::with(Code::TranscriptMismatch, why));
+    }
     let endorsements = request
         .endorsements
         .as_deref()

@@ -127,7 +127,7 @@ fn of_evidence(session: &SessionEvidence) -> Value {
     json!({
         "policy": "ours",
         "audience": "us",
-        "nonce": hex::encode(NONCE.0),
+        "nonce": hex::encode(root.0),
         "evidence": encoded(&session.evidence),
         "endorsements": encoded(&session.endorsements),
         "trust": STANDARD.encode(&session.trust.0),
@@ -169,11 +169,12 @@ async fn the_same_verdict_as_the_library() {
         assert_eq!(status, StatusCode::OK, "{answer}");
         assert_eq!(answer["accepted"], true, "{answer}");
         assert_eq!(answer["verdict"], own);
-        assert_eq!(answer["nonce"], hex::encode(NONCE.0));
+        assert_eq!(answer["nonce"], body["nonce"]);
         assert_eq!(answer["binding"], hex::encode(binding.as_bytes()));
         assert_eq!(answer["policy"], "ours");
         assert_eq!(answer["judged_at_ms"], NOW_MS);
-        let ear = relied_on(&answer, &nonce).unwrap();
+        let sent = hex::decode(body["nonce"].as_str().unwrap()).unwrap();
+        let ear = relied_on(&answer, &sent).unwrap();
         assert!(ear.submods["software"].soundproof.accepted);
         assert_eq!(
             ear.submods["software"].ear_appraisal_policy_ids,
@@ -229,6 +230,9 @@ async fn what_was_made_for_somebody_else_is_refused() {
     }
     let mut other = of_evidence(&session);
     other["root"] = "07".repeat(32).into();
+    // A fresh nonce for evidence that does not carry it.
+    problem(world.post(&other).await, Code::TranscriptMismatch);
+    other["nonce"] = other["root"].clone();
     let (_, answer) = world.post(&other).await;
     assert_eq!(answer["accepted"], false);
     assert!(answer["verdict"].to_string().contains("binding_mismatch"));
