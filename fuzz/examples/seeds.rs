@@ -44,6 +44,7 @@ use std::{error::Error, fs, io, path::Path};
 fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
+    collateral(&session)?;
     beside()?;
     platforms()?;
     vendors()?;
@@ -443,6 +444,66 @@ fn evidence(session: &SessionEvidence) -> io::Result<()> {
         "one",
         &[&len[..], &evidence, &endorsements].concat(),
     )
+}
+
+/// What sources of endorsements answer, and endorsements in files; of an
+/// answer, the first byte says which.
+fn collateral(session: &SessionEvidence) -> Result<(), Box<dyn Error>> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use soundproof_collateral::{Bundle, fuzz};
+    use soundproof_evidence::snp::Product;
+    use soundproof_testkit::{snp::Chip, x509::pem};
+    let dcap = &session.endorsements.body.0;
+    put("collateral_file", "dcap.json", dcap)?;
+    let bundle = Bundle::from_slice(dcap)?.to_vec();
+    put("collateral_file", "bundle", &bundle)?;
+    let parts: serde_json::Value = serde_json::from_slice(dcap)?;
+    let part = |name: &str| parts[name].as_str().unwrap_or_default().to_owned();
+    let signed = |outer: &str, name: &str| {
+        let (body, signature) = (part(name), part(&format!("{name}_signature")));
+        format!("{{\"{outer}\":{body},\"signature\":\"{signature}\"}}").into_bytes()
+    };
+    let with_chain = |name: &str, body: Vec<u8>| {
+        let chain = part(&format!("{name}_issuer_chain"));
+        let chain: String = chain.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let len = (chain.len() as u16).to_le_bytes();
+        [&len[..], chain.as_bytes(), &body].concat()
+    };
+    let chip = Chip::new(Product::Milan, NOW_MS / 1000).collateral();
+    let chain: String = chip.chain.iter().map(|der| pem(&der.0)).collect();
+    let gpu = GpuPki::sound(NOW_MS / 1000);
+    let [id, _] = gpu.profile.manifest_ids();
+    let rim = gpu.manifests()[0].sign(&gpu);
+    let rim = serde_json::json!({"id": id, "rim": STANDARD.encode(&rim)}).to_string();
+    let answers = [
+        (
+            "tcb-info",
+            with_chain("tcb_info", signed("tcbInfo", "tcb_info")),
+        ),
+        (
+            "qe-identity",
+            with_chain("qe_identity", signed("enclaveIdentity", "qe_identity")),
+        ),
+        (
+            "pck-crl",
+            with_chain("pck_crl", hex::decode(part("pck_crl"))?),
+        ),
+        ("root-crl", part("root_ca_crl").into_bytes()),
+        ("vcek", chip.certificate.0),
+        ("amd-chain", chain.into_bytes()),
+        ("rim", rim.into_bytes()),
+        ("ocsp", gpu.answers()[0].sign()),
+        ("nras", gpu.result(&[7; 32]).to_string().into_bytes()),
+    ];
+    for (kind, (name, answer)) in (0_u8..).zip(answers) {
+        let bytes = [&[kind][..], &answer].concat();
+        // It is about no certificate that the reader asks for.
+        if name != "ocsp" && !fuzz::answer(&bytes) {
+            return Err(format!("{name} is not read").into());
+        }
+        put("collateral_answer", name, &bytes)?;
+    }
+    Ok(())
 }
 
 /// What AMD's and AWS's hardware sends.

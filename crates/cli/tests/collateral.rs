@@ -4,10 +4,12 @@
 use serde_json::Value;
 use soundproof_attester::{
     Attester as _,
-    software::{Options, SoftwarePlatform},
+    software::{Options, Profile, SoftwarePlatform},
 };
+use soundproof_collateral::{Collateral, CollateralConfig, Kind, SourceConfig, Target};
 use soundproof_testkit::{
-    fakes::collateral::{Behaviour, FakeServices},
+    fakes::collateral::{Behaviour, Document, FakeServices},
+    gpu::GpuPki,
     pki::measured,
     session,
 };
@@ -110,6 +112,121 @@ fn fetch_show_and_judge_by_it() {
     let with = [&verify[..], &["--collateral", "x.bundle"]].concat();
     let output = soundproof(folder.path(), &with);
     assert!(output.status.success(), "{output:?}");
+}
+
+/// A server's cache, and what `doctor` and `collateral show` say of it.
+#[test]
+fn a_cache_is_looked_at() {
+    let folder = TempDir::new().unwrap();
+    let platform = platform(folder.path());
+    let (runtime, service) = service();
+    service.give_dcap(&platform.endorsements().unwrap().body.0);
+    let mut config = CollateralConfig::default();
+    config.sources = vec![SourceConfig::new(Kind::Pccs, &service.url)];
+    config.cache = Some(folder.path().join("cache"));
+    let collateral = Collateral::new(config).unwrap();
+    let looked = |arguments: &[&str]| {
+        let output = soundproof(folder.path(), arguments);
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let report: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        (output.status.code(), report)
+    };
+    let show = ["--json", "collateral", "show", "cache"];
+    let doctor = ["--json", "doctor", "--collateral", "cache"];
+    let endorsements = |report: &Value| {
+        let checks = report["checks"].as_array().unwrap().clone();
+        let ours = checks
+            .into_iter()
+            .filter(|one| one["name"] == "endorsements");
+        ours.collect::<Vec<_>>()
+    };
+    // Empty: nothing to judge by.
+    assert_eq!(looked(&show).0, Some(1));
+    let (code, report) = looked(&doctor);
+    assert_eq!((code, &report["healthy"]), (Some(1), &false.into()));
+    let target = Target::from_key("dcap/tdx/50524f4f4600/platform").unwrap();
+    let now = soundproof::now_ms();
+    runtime.block_on(collateral.get(&target, now)).unwrap();
+    let (code, report) = looked(&show);
+    assert_eq!((code, &report["usable"]), (Some(0), &true.into()));
+    assert_eq!(report["items"][0]["condition"], "good");
+    assert_eq!(report["items"][0]["source"], service.url);
+    let (code, report) = looked(&doctor);
+    assert_eq!(code, Some(0), "{report}");
+    let [check] = <[_; 1]>::try_from(endorsements(&report)).unwrap();
+    assert_eq!(check["finding"], "good");
+    let found = check["found"].as_str().unwrap();
+    assert!(
+        found.contains(&service.url) && found.contains("holds until"),
+        "{found}"
+    );
+    // Ended: as if it had been offline since.
+    let hour = 3_600_000;
+    let year = 366 * 24 * hour;
+    let old = SoftwarePlatform::with_profile(
+        &folder.path().join("keys"),
+        &measured(),
+        Options::default(),
+        &Profile::default(),
+        now - 2 * year,
+    );
+    let old = old.unwrap().endorsements().unwrap().body.0;
+    service.give_dcap(&old);
+    let old = runtime.block_on(collateral.fetch_now(&target, now - 2 * year + hour));
+    old.unwrap();
+    let (code, report) = looked(&show);
+    assert_eq!((code, &report["usable"]), (Some(1), &false.into()));
+    assert_eq!(report["items"][0]["condition"], "ended");
+    let (code, report) = looked(&doctor);
+    assert_eq!(code, Some(1));
+    let [check] = <[_; 1]>::try_from(endorsements(&report)).unwrap();
+    assert_eq!(check["finding"], "bad");
+    let remedy = check["remedy"].as_str().unwrap();
+    assert!(remedy.contains("Offline for too long"), "{remedy}");
+    // Not there at all.
+    let (code, _) = looked(&["--json", "doctor", "--collateral", "nowhere"]);
+    assert_eq!(code, Some(1));
+}
+
+/// A session's GPU is fetched for too, and what is missing of it is said.
+#[test]
+fn a_gpus_endorsements_are_fetched() {
+    let folder = TempDir::new().unwrap();
+    let platform = platform(folder.path());
+    let (_runtime, service) = service();
+    service.give_dcap(&platform.endorsements().unwrap().body.0);
+    let pki = GpuPki::sound(soundproof::now_ms() / 1000);
+    service.give_gpu(&pki);
+    service.behave(Document::Ocsp, Behaviour::Status(404));
+    let trust = session::trust();
+    let nonce = soundproof::protocol::id::Nonce([3; 32]);
+    let transcript = session::transcript(nonce, &trust);
+    let mut session = session::attest(&platform, &transcript, &trust, 0, 1).unwrap();
+    session.evidence.gpu = Some(pki.evidence(&[1; 32]));
+    let evidence = folder.path().join("session.evidence");
+    std::fs::write(evidence, soundproof::protocol::cbor::to_vec(&session)).unwrap();
+    let sources = ["pccs", "rim", "ocsp"].map(|kind| format!("{kind}={}", service.url));
+    let [pccs, rim, ocsp] = &sources;
+    let mut fetch = vec![
+        "--json",
+        "collateral",
+        "fetch",
+        "session.evidence",
+        "--out",
+        "x.bundle",
+    ];
+    for source in [pccs, rim, ocsp] {
+        fetch.extend(["--source", source.as_str()]);
+    }
+    let output = soundproof(folder.path(), &fetch);
+    assert!(output.status.success(), "{output:?}");
+    let report = json(&output);
+    assert_eq!(report["items"].as_array().unwrap().len(), 3, "{report}");
+    assert_eq!(report["missing"].as_array().unwrap().len(), 5, "{report}");
+    service.behave(Document::Ocsp, Behaviour::Sound);
+    let report = json(&soundproof(folder.path(), &fetch));
+    assert_eq!(report["items"].as_array().unwrap().len(), 8, "{report}");
+    assert!(report["missing"].is_null(), "{report}");
 }
 
 #[test]

@@ -5,15 +5,16 @@
 use crate::{
     cache::Stored,
     fault::CollateralError,
+    gpu::{self, Wanted},
     item::{self, Item, SnpBody},
     target::Target,
 };
 use minicbor::{Decode, Encode};
 use soundproof_protocol::{
-    attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS},
+    attestation::{Endorsements, Evidence},
     cbor,
 };
-use std::{io::Read as _, path::Path};
+use std::{io::Read as _, path::Path, sync::Arc};
 
 /// Bytes of a file at most.
 pub const MAX_BUNDLE: usize = 16 * 1024 * 1024;
@@ -101,40 +102,50 @@ impl Bundle {
     /// has some. Nothing is verified here.
     ///
     /// # Errors
-    /// [`CollateralError`], where it has none of that machine.
+    /// [`CollateralError`], where it has none of that machine. What it lacks of
+    /// the machine's GPUs is for the verdict to say.
     pub fn endorse(
         &self,
         evidence: &Evidence,
         given: Option<&Endorsements>,
     ) -> Result<Endorsements, CollateralError> {
-        // As if nothing had been given, unless the key is the host's.
-        let target = match Target::for_evidence(evidence, None) {
-            Ok(target) => target,
-            Err(_) => Target::for_evidence(evidence, given)?,
+        let item = match Target::of_machine(evidence, given)? {
+            None => None,
+            Some(target) => Some(
+                self.newest(&target)
+                    .ok_or_else(|| CollateralError::Bundle {
+                        path: "the bundle".into(),
+                        why: format!("it has no endorsements of {}", target.name()),
+                    })?,
+            ),
         };
-        let Some(target) = target else {
-            return Ok(given
-                .cloned()
-                .unwrap_or_else(|| Endorsements::new(evidence.platform, Vec::new())));
-        };
-        let newest = self
-            .items
-            .iter()
-            .filter(|item| item.target == target)
-            .max_by_key(|item| item.fetched_ms)
-            .ok_or_else(|| CollateralError::Bundle {
-                path: "the bundle".into(),
-                why: format!("it has no endorsements of {}", target.name()),
-            })?;
-        Ok(join(evidence, given, newest))
+        let mut endorsements = join(evidence, given, item);
+        if let Some(wanted) = Wanted::of(evidence) {
+            let find = |target| self.newest(&target).cloned().map(Arc::new);
+            let room = endorsements.body.0.len();
+            endorsements.gpu = gpu::stapled(&wanted.find(find), gpu::given(given), room);
+        }
+        Ok(endorsements)
+    }
+
+    fn newest(&self, target: &Target) -> Option<&Item> {
+        let items = self.items.iter().filter(|item| item.target == *target);
+        items.max_by_key(|item| item.fetched_ms)
     }
 }
 
 /// Endorsements of what was fetched and what the host gave.
-pub(crate) fn join(evidence: &Evidence, given: Option<&Endorsements>, item: &Item) -> Endorsements {
+pub(crate) fn join(
+    evidence: &Evidence,
+    given: Option<&Endorsements>,
+    item: Option<&Item>,
+) -> Endorsements {
     let mut endorsements = given
         .cloned()
         .unwrap_or_else(|| Endorsements::new(evidence.platform, Vec::new()));
+    let Some(item) = item else {
+        return endorsements;
+    };
     endorsements.body = match &item.target {
         Target::Vlek { .. } | Target::Chain { .. } => {
             let read = |bytes: &[u8]| SnpBody::from_slice(bytes).unwrap_or_default();
@@ -143,6 +154,5 @@ pub(crate) fn join(evidence: &Evidence, given: Option<&Endorsements>, item: &Ite
         }
         _ => item.body.clone().into(),
     };
-    debug_assert!(item.body.len() <= MAX_ENDORSEMENTS);
     endorsements
 }

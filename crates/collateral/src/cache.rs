@@ -15,6 +15,8 @@ use std::{
 
 /// Bytes of a file at most.
 pub(crate) const MAX_FILE: usize = MAX_ENDORSEMENTS + 4096;
+/// What their names end in.
+const EXTENSION: &str = "item";
 /// The first bytes of a file's digest's input.
 const TAG: &[u8] = b"soundproof/1/collateral-item";
 
@@ -69,20 +71,16 @@ impl Cache {
     }
 
     fn path(&self, target: &Target) -> PathBuf {
-        let name = Sha256::digest(target.key().as_bytes());
-        self.folder.join(format!("{}.item", hex::encode(name)))
+        self.folder.join(name(target))
     }
 
     /// The item of a target; one that was damaged is removed.
     pub(crate) fn read(&self, target: &Target) -> Option<Item> {
         let path = self.path(target);
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(&path).ok()?;
-        let whole = file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes);
-        let item = whole
-            .ok()
-            .and_then(|_| read(&bytes))
-            .filter(|item| item.target == *target);
+        if !path.exists() {
+            return None;
+        }
+        let item = read_file(&path).filter(|item| item.target == *target);
         if item.is_none() {
             tracing::warn!(target = target.name(), "a cached copy was damaged; removed");
             let _ = std::fs::remove_file(&path);
@@ -101,6 +99,27 @@ impl Cache {
     }
 }
 
+/// The name of a target's file.
+pub(crate) fn name(target: &Target) -> String {
+    let digest = Sha256::digest(target.key().as_bytes());
+    format!("{}.{EXTENSION}", hex::encode(digest))
+}
+
+/// Whether it is the name of an item's file.
+pub(crate) fn is_item(name: &str) -> bool {
+    Path::new(name).extension() == Some(EXTENSION.as_ref())
+}
+
+/// The item in a file; `None` if it is damaged, or cannot be read.
+pub(crate) fn read_file(path: &Path) -> Option<Item> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(MAX_FILE as u64 + 1)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    read(&bytes)
+}
+
 fn digest(body: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update(TAG)
@@ -109,12 +128,12 @@ fn digest(body: &[u8]) -> [u8; 32] {
         .into()
 }
 
-fn write(item: &Item) -> Vec<u8> {
+pub(crate) fn write(item: &Item) -> Vec<u8> {
     let body = cbor::to_vec(&Stored::from(item));
     [digest(&body).as_slice(), &body].concat()
 }
 
-fn read(bytes: &[u8]) -> Option<Item> {
+pub(crate) fn read(bytes: &[u8]) -> Option<Item> {
     let (expected, body) = bytes.split_first_chunk::<32>()?;
     if digest(body) != *expected {
         return None;

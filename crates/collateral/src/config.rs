@@ -95,9 +95,22 @@ pub enum Kind {
     Rim,
     /// NVIDIA's OCSP responder.
     Ocsp,
+    /// NVIDIA's remote attestation service. Off unless it is named: it learns
+    /// of each session and its GPUs.
+    Nras,
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: &[Self] = &[
+        Self::Pcs,
+        Self::Pccs,
+        Self::Kds,
+        Self::Rim,
+        Self::Ocsp,
+        Self::Nras,
+    ];
+
     /// The name in configurations and metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -106,6 +119,7 @@ impl Kind {
             Self::Kds => "kds",
             Self::Rim => "rim",
             Self::Ocsp => "ocsp",
+            Self::Nras => "nras",
         }
     }
 }
@@ -189,6 +203,8 @@ mod tests {
         assert_eq!(config.evaluation, Evaluation::Early);
         let config: CollateralConfig = toml::from_str("").unwrap();
         assert_eq!(config.sources, SourceConfig::vendors());
+        let nras = |source: &SourceConfig| source.kind == Kind::Nras;
+        assert!(!config.sources.iter().any(nras), "only where it is named");
         for wrong in [
             "source = []",
             "evaluation = 'latest'",

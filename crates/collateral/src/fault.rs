@@ -24,6 +24,9 @@ pub enum Fault {
     /// It says that it failed, or that there is no such thing.
     #[error("answers with HTTP status {0}")]
     Status(u16),
+    /// An OCSP responder that says no, or not now (RFC 6960, 4.2.1).
+    #[error("answers with OCSP status {0}")]
+    Refused(u8),
     /// It points elsewhere. Not followed.
     #[error("redirects (HTTP status {0}), which is not followed")]
     Redirected(u16),
@@ -78,6 +81,8 @@ impl Fault {
         match self {
             Self::Unreachable(_) | Self::Slow { .. } | Self::Throttled { .. } => true,
             Self::Status(status) => *status >= 500,
+            // internalError, tryLater.
+            Self::Refused(status) => matches!(status, 2 | 3),
             _ => false,
         }
     }
@@ -89,6 +94,7 @@ impl Fault {
             Self::Slow { .. } => "slow",
             Self::Throttled { .. } => "throttled",
             Self::Status(_) => "status",
+            Self::Refused(_) => "refused",
             Self::Redirected(_) => "redirected",
             Self::TooLarge { .. } => "too_large",
             Self::Malformed(_) => "malformed",

@@ -8,6 +8,7 @@ use crate::{
 use dcap_qvl::QuoteCollateralV3;
 use minicbor::{Decode, Encode};
 use serde::Deserialize;
+use soundproof_evidence::gpu::ocsp::{CertId, Response};
 use soundproof_protocol::{
     attestation::MAX_ENDORSEMENTS,
     cbor::{self, Bytes},
@@ -49,9 +50,8 @@ impl Item {
         let window = match target {
             Target::Dcap { .. } => dcap_window(&body)?,
             Target::Vcek { .. } | Target::Vlek { .. } | Target::Chain { .. } => snp_window(&body)?,
-            Target::Rim(_) if nvidia::is_manifest(&body) => Window::always(),
-            Target::Rim(_) => return Err("RIM"),
-            Target::Ocsp(_) => ocsp_window(&body)?,
+            Target::Rim(_) => rim_window(&body)?,
+            Target::Ocsp(ref id) => ocsp_window(&body, id)?,
         };
         Ok(Self {
             target,
@@ -60,6 +60,19 @@ impl Item {
             fetched_ms,
             source: source.into(),
         })
+    }
+}
+
+impl Item {
+    /// When a fresh copy is due; ms since 1970: `refresh_s` after it was
+    /// fetched, or `margin_s` before it ends, whichever is first. Of what lives
+    /// shorter than that, at half of the time that was left.
+    pub fn due_ms(&self, refresh_s: u64, margin_s: u64) -> u64 {
+        let ms = |seconds: u64| seconds.saturating_mul(1000);
+        let end = self.window.until_ms;
+        let left = end.saturating_sub(self.fetched_ms);
+        let by_age = self.fetched_ms.saturating_add(ms(refresh_s));
+        by_age.min(end.saturating_sub(ms(margin_s).min(left / 2)))
     }
 }
 
@@ -94,6 +107,11 @@ impl Window {
         if until_ms < self.until_ms {
             (self.until_ms, self.until_part) = (until_ms, part);
         }
+    }
+
+    fn seconds(&mut self, part: &'static str, from_s: u64, until_s: u64) {
+        let ms = |seconds: u64| seconds.saturating_mul(1000);
+        self.narrow(part, ms(from_s), ms(until_s));
     }
 
     fn certificate(&mut self, part: &'static str, certificate: &Certificate) {
@@ -290,19 +308,32 @@ pub fn snp_window(body: &[u8]) -> Result<Window, &'static str> {
     Ok(window)
 }
 
-/// Hours that an OCSP answer counts which does not say how long it holds.
-const OCSP_HOURS: u64 = 24;
+/// Seconds that an OCSP answer counts which does not say how long it holds.
+const OCSP_S: u64 = 24 * 3600;
 
-/// From when until when an OCSP answer (DER) holds.
-fn ocsp_window(body: &[u8]) -> Result<Window, &'static str> {
-    let answer = nvidia::answer(body).ok_or("OCSP response")?;
-    let later = answer.from_ms.saturating_add(OCSP_HOURS * 3_600_000);
+/// From when until when an OCSP answer (DER) about a certificate holds.
+fn ocsp_window(body: &[u8], id: &CertId) -> Result<Window, &'static str> {
+    let answer = Response::parse(body).map_err(|_| "OCSP response")?;
+    let answer = answer.about(id).ok_or("OCSP response")?;
+    let later = answer.from_s.saturating_add(OCSP_S);
+    let until_s = if answer.until_s == u64::MAX {
+        later
+    } else {
+        answer.until_s
+    };
     let mut window = Window::always();
-    window.narrow(
-        "OCSP response",
-        answer.from_ms,
-        answer.until_ms.unwrap_or(later),
-    );
+    window.seconds("OCSP response", answer.from_s, until_s);
+    Ok(window)
+}
+
+/// From when until when a manifest's signers (XML) may sign.
+fn rim_window(body: &[u8]) -> Result<Window, &'static str> {
+    let (_, signers) = nvidia::manifest(body).ok_or("RIM")?;
+    let mut window = Window::always();
+    for certificate in &signers {
+        let signer = certificate.window();
+        window.seconds("RIM signer's certificate", signer.from_s, signer.until_s);
+    }
     Ok(window)
 }
 

@@ -8,8 +8,8 @@ use crate::{
     fault::{At as _, Failure, Fault},
     http::Http,
     item::{SnpBody, pem_chain},
-    target::Product,
 };
+use soundproof_evidence::snp::{Product, Tcb};
 use soundproof_protocol::cbor::Bytes;
 use x509_cert::{
     Certificate,
@@ -77,10 +77,15 @@ async fn key(
     tcb: [u8; 8],
     now_ms: u64,
 ) -> Result<Vec<u8>, Fault> {
-    const WHAT: Fault = Fault::Malformed("VCEK certificate");
     let path = vcek_path(product, chip_id, tcb);
     let der = http.get(&path, MAX_CERTIFICATE, now_ms).await?.body;
-    let certificate = Certificate::from_der(&der).map_err(|_| WHAT)?;
+    read_key(&der, product, chip_id).map(|()| der)
+}
+
+/// Whether it is a certificate of that chip.
+pub(crate) fn read_key(der: &[u8], product: Product, chip_id: &[u8; 64]) -> Result<(), Fault> {
+    const WHAT: Fault = Fault::Malformed("VCEK certificate");
+    let certificate = Certificate::from_der(der).map_err(|_| WHAT)?;
     let hwid = certificate
         .tbs_certificate()
         .extensions()
@@ -96,7 +101,7 @@ async fn key(
             found: format!("chip {}…", short(hwid)),
         });
     }
-    Ok(der)
+    Ok(())
 }
 
 /// Chain and list alone.
@@ -125,7 +130,7 @@ pub(crate) async fn chain(
 }
 
 /// ASK or ASVK, then ARK.
-fn chain_der(pem: &[u8]) -> Result<Vec<Bytes>, Fault> {
+pub(crate) fn chain_der(pem: &[u8]) -> Result<Vec<Bytes>, Fault> {
     const WHAT: Fault = Fault::Malformed("certificate chain");
     let text = core::str::from_utf8(pem).map_err(|_| WHAT)?;
     let chain = pem_chain(text)
@@ -141,27 +146,24 @@ fn chain_der(pem: &[u8]) -> Result<Vec<Bytes>, Fault> {
 fn hw_id(product: Product, chip_id: &[u8; 64]) -> &[u8] {
     match product {
         Product::Turin => chip_id.first_chunk::<8>().map_or(&[], |id| id.as_slice()),
-        Product::Milan | Product::Genoa => chip_id,
+        _ => chip_id,
     }
 }
 
 fn vcek_path(product: Product, chip_id: &[u8; 64], tcb: [u8; 8]) -> String {
     let id = hex::encode(hw_id(product, chip_id));
-    let name = product.name();
-    match product {
-        Product::Turin => {
-            let [fmc, bl, tee, snp, _, _, _, ucode] = tcb;
-            format!(
-                "vcek/v1/{name}/{id}?fmcSPL={fmc:02}&blSPL={bl:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={ucode:02}"
-            )
-        }
-        Product::Milan | Product::Genoa => {
-            let [bl, tee, _, _, _, _, snp, ucode] = tcb;
-            format!(
-                "vcek/v1/{name}/{id}?blSPL={bl:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={ucode:02}"
-            )
-        }
-    }
+    let Tcb {
+        fmc,
+        bootloader,
+        tee,
+        snp,
+        microcode,
+    } = Tcb::read(tcb, product);
+    let fmc = fmc.map_or(String::new(), |fmc| format!("fmcSPL={fmc:02}&"));
+    format!(
+        "vcek/v1/{}/{id}?{fmc}blSPL={bootloader:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={microcode:02}",
+        product.name()
+    )
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@
 //! | [`config`] | sources, limits, times |
 //! | `http`, `fault` | one bounded request, and what can be wrong with its answer |
 //! | `pcs`, `kds`, [`nvidia`] | Intel's, AMD's and NVIDIA's services |
+//! | `gpu` | what a session's GPUs need, put together |
 //! | [`item`] | what was fetched, and from when until when it holds |
 //! | `cache` | items on disk, checked when read |
+//! | `holdings` | how items on a disk are, for a person who asks |
 //! | [`service`] | fallback, retries, refreshing, what is said when offline |
 //! | [`bundle`] | endorsements in a file, for machines without a network |
 //!
@@ -26,6 +28,10 @@ pub mod bundle;
 mod cache;
 pub mod config;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
+mod gpu;
+mod holdings;
 mod http;
 pub mod item;
 mod kds;
@@ -38,6 +44,7 @@ pub mod target;
 pub use bundle::Bundle;
 pub use config::{CollateralConfig, Evaluation, Kind, SourceConfig};
 pub use fault::{Attempt, CollateralError, Fault};
+pub use holdings::{Condition, Holdings};
 pub use item::{Item, Window};
-pub use service::{Collateral, Figures, Held, Status};
+pub use service::{Collateral, Fetched, Figures, Held, Status};
 pub use target::{Target, TargetError};

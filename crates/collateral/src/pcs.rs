@@ -66,12 +66,7 @@ pub(crate) async fn fetch(
         },
         async {
             let reply = http.get(&pck, MAX_CRL, now_ms).await;
-            reply
-                .and_then(|reply| {
-                    let chain = chain(&reply, &["SGX-PCK-CRL-Issuer-Chain"])?;
-                    Ok((list(reply.body)?, chain))
-                })
-                .at("PCK CRL")
+            reply.and_then(pck_crl).at("PCK CRL")
         },
         async {
             let reply = match kind {
@@ -103,7 +98,7 @@ pub(crate) async fn fetch(
 }
 
 /// A signed document: the very bytes, since the signature is over them.
-struct Signed {
+pub(crate) struct Signed {
     text: String,
     signature: Vec<u8>,
     chain: String,
@@ -135,7 +130,7 @@ fn read_tcb_info(body: &[u8]) -> Result<TcbReply<'_>, Fault> {
     serde_json::from_slice(body).map_err(|_| Fault::Malformed("TCB info"))
 }
 
-fn tcb_info(reply: &Reply, ask: &Ask) -> Result<Signed, Fault> {
+pub(crate) fn tcb_info(reply: &Reply, ask: &Ask) -> Result<Signed, Fault> {
     const WHAT: &str = "TCB info";
     let TcbReply { body, signature } = read_tcb_info(&reply.body)?;
     let named: Named = serde_json::from_str(body.get()).map_err(|_| Fault::Malformed(WHAT))?;
@@ -156,7 +151,7 @@ fn tcb_info(reply: &Reply, ask: &Ask) -> Result<Signed, Fault> {
     signed(WHAT, body.get(), &signature, chain)
 }
 
-fn qe_identity(reply: &Reply, tee: Tee) -> Result<Signed, Fault> {
+pub(crate) fn qe_identity(reply: &Reply, tee: Tee) -> Result<Signed, Fault> {
     const WHAT: &str = "QE identity";
     let QeReply { body, signature } =
         serde_json::from_slice(&reply.body).map_err(|_| Fault::Malformed(WHAT))?;
@@ -170,6 +165,12 @@ fn qe_identity(reply: &Reply, tee: Tee) -> Result<Signed, Fault> {
     }
     let chain = chain(reply, &["SGX-Enclave-Identity-Issuer-Chain"])?;
     signed(WHAT, body.get(), &signature, chain)
+}
+
+/// The list, and its issuer chain.
+pub(crate) fn pck_crl(reply: Reply) -> Result<(Vec<u8>, String), Fault> {
+    let chain = chain(&reply, &["SGX-PCK-CRL-Issuer-Chain"])?;
+    Ok((list(reply.body)?, chain))
 }
 
 fn other(expected: String, found: &str) -> Fault {

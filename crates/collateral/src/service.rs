@@ -4,19 +4,24 @@
 use crate::{
     bundle::{self, Bundle},
     cache::Cache,
-    config::{CollateralConfig, MAX_SOURCES},
-    fault::{Attempt, CollateralError, Fault},
+    config::{CollateralConfig, Kind, MAX_SOURCES},
+    fault::{Attempt, CollateralError, Failure, Fault},
+    gpu::{self, Recent, Wanted},
     item::{self, Item},
     source::Source,
     target::Target,
 };
 use serde::Serialize;
-use soundproof_protocol::attestation::{Endorsements, Evidence};
+use soundproof_evidence::gpu::GpuEndorsements;
+use soundproof_protocol::{
+    attestation::{Endorsements, Evidence},
+    cbor::Bytes,
+};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -25,6 +30,8 @@ use std::{
 const MAX_TARGETS: usize = 256;
 /// Milliseconds between attempts at most while all sources fail.
 const MAX_RETRY_MS: u64 = 3_600_000;
+/// How long it is asked around for what a judge may do without.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Milliseconds that a document may begin in the future by this machine's
 /// clock.
 const SKEW_MS: u64 = 300_000;
@@ -37,6 +44,20 @@ pub struct Collateral {
     entries: Mutex<HashMap<Target, Arc<Entry>>>,
     bundle_read: Mutex<Option<SystemTime>>,
     uses: AtomicU64,
+    /// What the GPUs of some evidence need.
+    wanted: Recent<Option<Arc<Wanted>>>,
+    /// What an attestation service says of them.
+    results: Recent<Vec<Bytes>>,
+}
+
+/// What was fetched for a machine.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Those that could be had.
+    pub items: Vec<Arc<Item>>,
+    /// What is missing of its GPUs', which a judge may do without.
+    pub missing: Vec<CollateralError>,
 }
 
 /// One target.
@@ -46,6 +67,8 @@ struct Entry {
     fetching: tokio::sync::Mutex<()>,
     state: Mutex<State>,
     used: AtomicU64,
+    /// It was said that there is no source of it.
+    warned: AtomicBool,
 }
 
 #[derive(Default)]
@@ -110,7 +133,7 @@ pub struct Figures {
 impl Held {
     /// As endorsements of evidence, beside what its maker gave.
     pub fn join(&self, evidence: &Evidence, given: Option<&Endorsements>) -> Endorsements {
-        bundle::join(evidence, given, &self.item)
+        bundle::join(evidence, given, Some(&self.item))
     }
 }
 
@@ -141,13 +164,16 @@ impl Collateral {
             entries: Mutex::default(),
             bundle_read: Mutex::default(),
             uses: AtomicU64::new(0),
+            wanted: Recent::default(),
+            results: Recent::default(),
         };
         collateral.read_bundle()?;
         Ok(collateral)
     }
 
     /// Endorsements for evidence, beside what its maker gave; `None` where
-    /// nothing is missing. What comes back is not verified.
+    /// nothing is missing. What comes back is not verified. What cannot be had
+    /// for GPUs is left out, after some 20 seconds at most.
     ///
     /// # Errors
     /// [`CollateralError`].
@@ -157,13 +183,118 @@ impl Collateral {
         given: Option<&Endorsements>,
         now_ms: u64,
     ) -> Result<Option<Endorsements>, CollateralError> {
-        match Target::for_evidence(evidence, given)? {
-            None => Ok(None),
-            Some(target) => {
-                let held = self.get(&target, now_ms).await?;
-                Ok(Some(held.join(evidence, given)))
+        let target = Target::for_evidence(evidence, given)?;
+        let body = async {
+            match &target {
+                None => Ok(None),
+                Some(target) => self.get(target, now_ms).await.map(Some),
+            }
+        };
+        let gpus = async {
+            match given.and_then(|given| given.gpu.as_ref()) {
+                None => self.of_gpus(evidence, now_ms).await,
+                Some(_) => None,
+            }
+        };
+        let (held, gpus) = tokio::join!(body, gpus);
+        let held = held?;
+        if held.is_none() && gpus.is_none() {
+            return Ok(None);
+        }
+        let item = held.as_ref().map(|held| &*held.item);
+        let mut endorsements = bundle::join(evidence, given, item);
+        if let Some((items, results)) = gpus {
+            let given = GpuEndorsements {
+                results,
+                ..GpuEndorsements::default()
+            };
+            let room = endorsements.carried_len();
+            endorsements.gpu = gpu::stapled(&items, given, room);
+        }
+        Ok(Some(endorsements))
+    }
+
+    /// What there is for the GPUs of a session; `None` where it has none.
+    async fn of_gpus(
+        &self,
+        evidence: &Evidence,
+        now_ms: u64,
+    ) -> Option<(Vec<Arc<Item>>, Vec<Bytes>)> {
+        let digest = evidence.gpu_digest()?;
+        let wanted = async { Wanted::of(evidence).map(Arc::new) };
+        let Some(wanted) = self.wanted.get(digest, wanted).await else {
+            tracing::warn!("the GPUs' evidence does not verify: nothing is fetched for it");
+            return None;
+        };
+        let get = |target: Target| async move {
+            let held = self.get(&target, now_ms).await;
+            held.ok().map(|held| held.item)
+        };
+        let asked = async {
+            let asked = self.appraise(&wanted, now_ms);
+            let asked = tokio::time::timeout(PATIENCE, asked).await;
+            asked.unwrap_or_else(|_| {
+                tracing::warn!("no attestation service answers in time; it is left out");
+                Vec::new()
+            })
+        };
+        let asked = self.results.get(digest, asked);
+        Some(tokio::join!(wanted.fetch(get), asked))
+    }
+
+    /// What the attestation service says of GPUs, if there is a source of it.
+    async fn appraise(&self, wanted: &Wanted, now_ms: u64) -> Vec<Bytes> {
+        let mut results = Vec::new();
+        for ((architecture, nonce), gpus) in wanted.groups() {
+            for source in self.sources_of(Kind::Nras) {
+                if let Some(seconds) = source.held_s(now_ms) {
+                    tracing::warn!(source = source.name, seconds, "asked to be left alone");
+                    continue;
+                }
+                let asked = source.appraise(architecture, &nonce, &gpus, now_ms);
+                match asked.await {
+                    Ok(result) => {
+                        results.push(Bytes(result));
+                        break;
+                    }
+                    Err(Failure { fault, .. }) => tracing::warn!(
+                        source = source.name,
+                        %fault,
+                        "no result of an attestation service; it is left out"
+                    ),
+                }
             }
         }
+        results
+    }
+
+    /// Fetches what evidence is judged with, whatever is held and whatever its
+    /// maker gave: for a [`Bundle`].
+    ///
+    /// # Errors
+    /// [`CollateralError`].
+    pub async fn fetch_for(
+        &self,
+        evidence: &Evidence,
+        given: Option<&Endorsements>,
+        now_ms: u64,
+    ) -> Result<Fetched, CollateralError> {
+        let mut fetched = Fetched::default();
+        if let Some(target) = Target::of_machine(evidence, given)? {
+            fetched.items.push(self.fetch_now(&target, now_ms).await?);
+        }
+        if let Some(wanted) = Wanted::of(evidence) {
+            let missing = Mutex::new(Vec::new());
+            let note = |error| lock(&missing).push(error);
+            let note = &note;
+            let get = |target: Target| async move {
+                let item = self.fetch_now(&target, now_ms).await;
+                item.map_err(note).ok()
+            };
+            fetched.items.extend(wanted.fetch(get).await);
+            fetched.missing = missing.into_inner().unwrap_or_else(PoisonError::into_inner);
+        }
+        Ok(fetched)
     }
 
     /// What is held of a target, fetched if it must be. A copy that holds is
@@ -250,6 +381,8 @@ impl Collateral {
                     until = item::date(item.window.until_ms),
                     "endorsements cannot be refreshed; the copy that is held lasts until then"
                 ),
+                // Said already.
+                _ if target.is_optional() => {}
                 _ => tracing::error!(%error, remedy = error.remedy(), "endorsements are missing"),
             }
         }
@@ -330,13 +463,7 @@ impl Collateral {
     /// When a fresh copy is due: a while after the last, or the margin before
     /// the end, whichever is first.
     fn due_ms(&self, item: &Item) -> u64 {
-        let ms = |seconds: u64| seconds.saturating_mul(1000);
-        let by_age = item.fetched_ms.saturating_add(ms(self.config.refresh_s));
-        by_age.min(
-            item.window
-                .until_ms
-                .saturating_sub(ms(self.config.margin_s)),
-        )
+        item.due_ms(self.config.refresh_s, self.config.margin_s)
     }
 
     fn is_due(&self, entry: &Entry, now_ms: u64) -> bool {
@@ -357,6 +484,11 @@ impl Collateral {
         sources.filter(|source| source.serves(target))
     }
 
+    fn sources_of(&self, kind: Kind) -> impl Iterator<Item = &Source> {
+        let sources = self.sources.iter().filter(|_| !self.config.offline);
+        sources.filter(move |source| source.kind == kind)
+    }
+
     /// Fetches, keeps, and remembers failures.
     async fn fetch(
         &self,
@@ -365,13 +497,25 @@ impl Collateral {
         now_ms: u64,
     ) -> Result<Arc<Item>, CollateralError> {
         if self.sources_for(target).next().is_none() {
-            return Err(CollateralError::NoSource {
+            let error = CollateralError::NoSource {
                 target: target.name(),
                 offline: self.config.offline,
-            });
+            };
+            if target.is_optional() && !entry.warned.swap(true, Ordering::Relaxed) {
+                left_out(&error);
+            }
+            return Err(error);
         }
-        match self.ask_around(target, now_ms).await {
-            Ok(item) => {
+        let mut attempts = Vec::new();
+        let asking = self.ask_around(target, now_ms, &mut attempts);
+        let asked = if target.is_optional() {
+            let asked = tokio::time::timeout(PATIENCE, asking).await;
+            asked.unwrap_or_default()
+        } else {
+            asking.await
+        };
+        match asked {
+            Some(item) => {
                 if let Some(cache) = &self.cache
                     && let Err(error) = cache.write(&item)
                 {
@@ -391,9 +535,16 @@ impl Collateral {
                 };
                 Ok(item)
             }
-            Err(attempts) => {
+            None => {
+                if attempts.is_empty() {
+                    attempts.extend(self.sources_for(target).next().map(silent));
+                }
                 let failing = self.failed(entry, attempts, now_ms);
-                Err(self.unavailable(target, entry, &failing))
+                let error = self.unavailable(target, entry, &failing);
+                if target.is_optional() {
+                    left_out(&error);
+                }
+                Err(error)
             }
         }
     }
@@ -427,10 +578,15 @@ impl Collateral {
     }
 
     /// Every source in its order, some rounds; one that cannot do better is
-    /// asked once, one that wants to be left alone is.
-    async fn ask_around(&self, target: &Target, now_ms: u64) -> Result<Item, Vec<Attempt>> {
+    /// asked once, one that wants to be left alone is. What each answered last
+    /// is in `attempts`, also if this is given up.
+    async fn ask_around(
+        &self,
+        target: &Target,
+        now_ms: u64,
+        attempts: &mut Vec<Attempt>,
+    ) -> Option<Item> {
         let started = Instant::now();
-        let mut attempts: Vec<Attempt> = Vec::new();
         let mut wait = self.config.wait_ms;
         for round in 0..self.config.rounds.max(1) {
             if round > 0 {
@@ -448,7 +604,7 @@ impl Collateral {
                 }
                 let now_ms = now_ms.saturating_add(elapsed_ms(started));
                 let attempt = match self.ask(source, target, now_ms).await {
-                    Ok(item) => return Ok(item),
+                    Ok(item) => return Some(item),
                     Err(attempt) => attempt,
                 };
                 again |= attempt.fault.is_transient()
@@ -463,7 +619,7 @@ impl Collateral {
                 break;
             }
         }
-        Err(attempts)
+        None
     }
 
     async fn ask(&self, source: &Source, target: &Target, now_ms: u64) -> Result<Item, Attempt> {
@@ -518,6 +674,22 @@ impl Collateral {
         }
         *read = Some(changed);
         Ok(())
+    }
+}
+
+fn left_out(error: &CollateralError) {
+    let remedy = error.remedy();
+    tracing::warn!(%error, remedy, "an endorsement of a GPU is missing; it is left out");
+}
+
+/// A source that was given up before it answered.
+fn silent(source: &Source) -> Attempt {
+    Attempt {
+        source: source.name.clone(),
+        document: "all documents",
+        fault: Fault::Slow {
+            ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
+        },
     }
 }
 

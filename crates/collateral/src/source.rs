@@ -9,7 +9,11 @@ use crate::{
     target::Target,
 };
 use reqwest::Url;
-use std::sync::atomic::{AtomicU64, Ordering};
+use soundproof_evidence::gpu::{Gpu, device::Architecture};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// Milliseconds that a source is left alone which does not say how long.
 const HOLD_MS: u64 = 60_000;
@@ -78,7 +82,28 @@ impl Source {
         evaluation: Evaluation,
         now_ms: u64,
     ) -> Result<Vec<u8>, Failure> {
-        let work = self.documents(target, evaluation, now_ms);
+        self.bounded(self.documents(target, evaluation, now_ms), now_ms)
+            .await
+    }
+
+    /// Has GPUs of one architecture judged, in the source's time.
+    pub(crate) async fn appraise(
+        &self,
+        architecture: Architecture,
+        nonce: &[u8; 32],
+        gpus: &[&Gpu],
+        now_ms: u64,
+    ) -> Result<Vec<u8>, Failure> {
+        let work = nvidia::nras(&self.http, architecture, nonce, gpus, now_ms);
+        self.bounded(work, now_ms).await
+    }
+
+    /// Does it in the source's time, and keeps count.
+    async fn bounded(
+        &self,
+        work: impl Future<Output = Result<Vec<u8>, Failure>>,
+        now_ms: u64,
+    ) -> Result<Vec<u8>, Failure> {
         let result = match tokio::time::timeout(self.timeout, work).await {
             Ok(result) => result,
             Err(_) => Err(Failure {

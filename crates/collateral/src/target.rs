@@ -2,8 +2,10 @@
 //! verified, so each has one form, and can say nothing but hexadecimal digits
 //! and names of a fixed list to a source.
 
-use crate::nvidia::{CertId, RimId};
+use crate::nvidia::{self, RimId};
 use dcap_qvl::{configs::RustCryptoConfig, intel, quote::Quote};
+use soundproof_evidence::snp::{Report, ReportError, Signer};
+pub use soundproof_evidence::{gpu::ocsp::CertId, snp::Product};
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, MAX_EVIDENCE, Platform},
     cbor::Bytes,
@@ -55,44 +57,12 @@ impl PckCa {
     }
 }
 
-/// A product line of AMD's, as its key distribution service names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Product {
-    /// Zen 3.
-    Milan,
-    /// Zen 4; Bergamo and Siena too.
-    Genoa,
-    /// Zen 5.
-    Turin,
-}
-
-impl Product {
-    /// The name in AMD's paths.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Milan => "Milan",
-            Self::Genoa => "Genoa",
-            Self::Turin => "Turin",
-        }
-    }
-
-    /// By that name, whatever its case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Milan, Self::Genoa, Self::Turin]
-            .into_iter()
-            .find(|product| product.name().eq_ignore_ascii_case(name))
-    }
-
-    /// By a report's CPUID values (SEV-SNP ABI, 56860, ATTESTATION_REPORT,
-    /// version 3): extended and base family joined, likewise the model.
-    pub const fn from_cpuid(family: u8, model: u8) -> Option<Self> {
-        match (family, model) {
-            (0x19, 0x00..=0x0f) => Some(Self::Milan),
-            (0x19, 0x10..=0x1f | 0xa0..=0xaf) => Some(Self::Genoa),
-            (0x1a, 0x00..=0x1f) => Some(Self::Turin),
-            _ => None,
-        }
-    }
+/// A product line by AMD's name for it, whatever its case.
+pub fn product(name: &str) -> Option<Product> {
+    Product::ALL
+        .iter()
+        .copied()
+        .find(|product| product.name().eq_ignore_ascii_case(name))
 }
 
 /// What endorsements are for. Two equal targets share them.
@@ -153,9 +123,10 @@ pub enum TargetError {
     /// A report whose key only the host has a certificate of.
     #[error("the report is signed by a VLEK: the host must give its certificate")]
     HostKey,
-    /// A chip that this version does not know.
-    #[error("a CPU of family {0:#x}, model {1:#x}, has no known product line")]
-    Product(u8, u8),
+    /// Not an SNP report, or of a version, a key or a chip that is not known
+    /// here.
+    #[error("the SNP report cannot be read: {0}")]
+    Snp(#[from] ReportError),
     /// The host's own endorsements cannot be read.
     #[error("the host's own endorsements cannot be read")]
     Given,
@@ -189,6 +160,24 @@ impl Target {
         }
     }
 
+    /// For evidence as if its maker had given nothing; where it then does not
+    /// say enough, beside what was given.
+    ///
+    /// # Errors
+    /// [`TargetError`].
+    pub fn of_machine(
+        evidence: &Evidence,
+        given: Option<&Endorsements>,
+    ) -> Result<Option<Self>, TargetError> {
+        Self::for_evidence(evidence, None).or_else(|_| Self::for_evidence(evidence, given))
+    }
+
+    /// What a judge may do without: its fetching has an end that does not keep
+    /// a session waiting.
+    pub(crate) const fn is_optional(&self) -> bool {
+        matches!(self, Self::Rim(_) | Self::Ocsp(_))
+    }
+
     /// Its name: stable, and fit for logs. A chip is a machine's identity, so
     /// only its first bytes are shown.
     pub fn name(&self) -> String {
@@ -214,7 +203,7 @@ impl Target {
             Self::Vlek { product } => format!("AMD {} VLEK chain", product.name()),
             Self::Chain { product } => format!("AMD {} VCEK chain", product.name()),
             Self::Rim(id) => format!("NVIDIA manifest {}", id.as_str()),
-            Self::Ocsp(id) => format!("NVIDIA certificate {}", id.serial()),
+            Self::Ocsp(id) => format!("NVIDIA certificate {}", hex::encode(id.serial())),
         }
     }
 
@@ -237,7 +226,7 @@ impl Target {
             Self::Vlek { product } => format!("vlek/{}", product.name()),
             Self::Chain { product } => format!("chain/{}", product.name()),
             Self::Rim(id) => format!("rim/{}", id.as_str()),
-            Self::Ocsp(id) => format!("ocsp/{}", id.text()),
+            Self::Ocsp(id) => format!("ocsp/{}", nvidia::text_of(id)),
         }
     }
 
@@ -260,21 +249,21 @@ impl Target {
             "vcek" => Self::Vcek {
                 product: match parts.next()? {
                     "any" => None,
-                    name => Some(Product::from_name(name)?),
+                    name => Some(product(name)?),
                 },
                 chip_id: Box::new(fixed(parts.next()?)?),
                 tcb: fixed(parts.next()?)?,
             },
             "vlek" => Self::Vlek {
-                product: Product::from_name(parts.next()?)?,
+                product: product(parts.next()?)?,
             },
             "chain" => Self::Chain {
-                product: Product::from_name(parts.next()?)?,
+                product: product(parts.next()?)?,
             },
             "rim" => Self::Rim(RimId::new(parts.next()?)?),
             "ocsp" => {
                 let (name, key, serial) = (parts.next()?, parts.next()?, parts.next()?);
-                Self::Ocsp(CertId::from_parts(name, key, serial)?)
+                Self::Ocsp(nvidia::id_from_parts(name, key, serial)?)
             }
             _ => return None,
         };
@@ -372,48 +361,25 @@ fn common_name(name: &Name) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Bytes of an SNP report.
-const REPORT: usize = 1184;
-
-/// For an SNP report (SEV-SNP ABI, 56860, ATTESTATION_REPORT). Its signing key
-/// decides whether it is for a VCEK or for the chain of a VLEK.
+/// For an SNP report. Its signing key decides whether it is for a VCEK or for
+/// the chain of a VLEK.
 ///
 /// # Errors
 /// [`TargetError`].
 pub fn snp(report: &[u8]) -> Result<Target, TargetError> {
-    const SHORT: TargetError = TargetError::Malformed("not an SNP report");
-    if report.len() != REPORT {
-        return Err(SHORT);
-    }
-    let version = at::<4>(report, 0).map(u32::from_le_bytes).ok_or(SHORT)?;
-    let key_info = at::<4>(report, 0x48).map(u32::from_le_bytes).ok_or(SHORT)?;
-    let tcb = at::<8>(report, 0x180).ok_or(SHORT)?;
-    let chip_id = at::<64>(report, 0x1a0).ok_or(SHORT)?;
-    let product = match version {
-        2 => None,
-        3.. => {
-            let [family, model] = at::<2>(report, 0x188).ok_or(SHORT)?;
-            let product = Product::from_cpuid(family, model);
-            Some(product.ok_or(TargetError::Product(family, model))?)
-        }
-        _ => {
-            return Err(TargetError::Malformed(
-                "not an SNP report of version 2 or later",
-            ));
-        }
-    };
-    match (key_info >> 2) & 7 {
-        0 if chip_id == [0; 64] => Err(TargetError::MaskedChip),
-        0 => Ok(Target::Vcek {
+    let report = Report::parse(report)?;
+    let product = report.product();
+    match report.signer() {
+        Signer::Vcek if *report.chip_id() == [0; 64] => Err(TargetError::MaskedChip),
+        Signer::Vcek => Ok(Target::Vcek {
             product,
-            chip_id: Box::new(chip_id),
-            tcb,
+            chip_id: Box::new(*report.chip_id()),
+            tcb: report.reported_tcb_bytes(),
         }),
         // The certificate of such a key is the host's to give.
-        1 => Ok(Target::Vlek {
+        Signer::Vlek => Ok(Target::Vlek {
             product: product.ok_or(TargetError::HostKey)?,
         }),
-        _ => Err(TargetError::Malformed("signed by a key of unknown kind")),
     }
 }
 
@@ -432,8 +398,8 @@ fn snp_beside(report: &[u8], given: &[u8]) -> Result<Option<Target>, TargetError
     // Chain and list are one per product line, and its issuer says which.
     let key = Certificate::from_der(&key.0).map_err(|_| TargetError::Given)?;
     let name = common_name(key.tbs_certificate().issuer()).ok_or(TargetError::Given)?;
-    let (line, product) = name.rsplit_once('-').ok_or(TargetError::Given)?;
-    let product = Product::from_name(product).ok_or(TargetError::Given)?;
+    let (line, named) = name.rsplit_once('-').ok_or(TargetError::Given)?;
+    let product = product(named).ok_or(TargetError::Given)?;
     Ok(Some(if line.contains("VLEK") {
         Target::Vlek { product }
     } else {
@@ -441,13 +407,13 @@ fn snp_beside(report: &[u8], given: &[u8]) -> Result<Option<Target>, TargetError
     }))
 }
 
-fn at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
-    bytes.get(offset..)?.first_chunk().copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use soundproof_testkit::{
+        pki::NOW_MS,
+        snp::{Chip, Guest},
+    };
 
     #[test]
     fn keys_have_one_form() {
@@ -482,15 +448,12 @@ mod tests {
         }
     }
 
-    fn report(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut report = vec![0; REPORT];
-        report[0] = 3;
-        report[0x188] = 0x1a;
-        report[0x189] = 0x02;
-        report[0x1a0..0x1a8].fill(7);
-        report[0x180..0x188].copy_from_slice(&[1, 2, 3, 4, 0, 0, 0, 82]);
-        change(&mut report);
-        report
+    /// A Turin's, of version 3, changed.
+    fn report(change: impl FnOnce(&mut Chip, &mut Guest)) -> Vec<u8> {
+        let mut chip = Chip::new(Product::Turin, NOW_MS / 1000);
+        let mut guest = Guest::new(3);
+        change(&mut chip, &mut guest);
+        guest.report(&chip, &[7; 64])
     }
 
     #[test]
@@ -499,35 +462,39 @@ mod tests {
             product,
             chip_id,
             tcb,
-        }) = snp(&report(|_| ()))
+        }) = snp(&report(|_, _| ()))
         else {
             panic!();
         };
         assert_eq!(product, Some(Product::Turin));
         assert_eq!(
             chip_id.first_chunk::<9>(),
-            Some(&[7, 7, 7, 7, 7, 7, 7, 7, 0])
+            Some(&[0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0x71, 0])
         );
-        assert_eq!(tcb, [1, 2, 3, 4, 0, 0, 0, 82]);
-        let vlek = snp(&report(|report| report[0x48] = 1 << 2));
-        assert_eq!(
-            vlek,
-            Ok(Target::Vlek {
-                product: Product::Turin
-            })
-        );
+        assert_eq!(tcb, [1, 2, 1, 3, 0, 0, 0, 0x47]);
+        let vlek = snp(&report(|chip, _| chip.signer = Signer::Vlek));
+        let product = Product::Turin;
+        assert_eq!(vlek, Ok(Target::Vlek { product }));
     }
 
     #[test]
     fn what_cannot_be_fetched_is_said() {
-        let masked = snp(&report(|report| report[0x1a0..0x1e0].fill(0)));
+        let masked = snp(&report(|chip, _| chip.masked = true));
         assert_eq!(masked, Err(TargetError::MaskedChip));
-        let other = snp(&report(|report| report[0x188] = 0x17));
-        assert_eq!(other, Err(TargetError::Product(0x17, 2)));
-        assert!(snp(&report(|report| report[0] = 1)).is_err());
-        assert!(snp(&report(|report| report[0x48] = 7 << 2)).is_err());
-        assert!(snp(&report(|report| report.truncate(REPORT - 1))).is_err());
-        assert!(snp(&report(|report| report.push(0))).is_err());
+        // Version 2 names no product, so nor does what the host must give.
+        let hidden = snp(&report(|chip, guest| {
+            chip.signer = Signer::Vlek;
+            guest.version = 2;
+        }));
+        assert_eq!(hidden, Err(TargetError::HostKey));
+        let sound = report(|_, _| ());
+        for (at, byte) in [(0, 1), (0, 6), (0x48, 7 << 2), (0x188, 0x17), (0x30, 4)] {
+            let mut changed = sound.clone();
+            changed[at] = byte;
+            assert!(matches!(snp(&changed), Err(TargetError::Snp(_))), "{at:#x}");
+        }
+        assert!(snp(&sound[..sound.len() - 1]).is_err());
+        assert!(snp(&[&sound[..], &[0]].concat()).is_err());
         for len in [0, 48, 632, 5000] {
             assert!(dcap(&vec![4; len]).is_err());
         }

@@ -13,6 +13,7 @@ use soundproof_attester::{
     Attester as _,
     software::{Options, SoftwarePlatform},
 };
+use soundproof_evidence::gpu::GpuEndorsements;
 use soundproof_gateway::{Kind, SourceConfig};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
@@ -26,7 +27,8 @@ use soundproof_protocol::{
     suite::Suite,
 };
 use soundproof_testkit::{
-    fakes::collateral::{Behaviour, FakeServices},
+    fakes::collateral::{Behaviour, Document, FakeServices},
+    gpu::GpuPki,
     pki::measured,
 };
 use std::{path::Path, sync::Arc, sync::atomic::Ordering, time::SystemTime};
@@ -142,6 +144,40 @@ async fn endorsements_are_fetched_once_and_stapled() {
     let reply = opened(&mut client, &[]).await;
     assert_eq!(reply.endorsements.unwrap(), stapled);
     assert!(world.service.asked().is_empty());
+}
+
+/// A session's GPUs are endorsed too; what cannot be had of that is left out,
+/// and refuses no session.
+#[tokio::test]
+async fn gpus_are_endorsed_as_well_as_can_be() {
+    let world = World::new().await;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let pki = GpuPki::sound(now.unwrap().as_secs());
+    world.service.give_gpu(&pki);
+    if let Some(session) = world.keeper.session.lock().unwrap().as_mut() {
+        session.evidence.gpu = Some(pki.evidence(&[1; 32]));
+    }
+    for (behaviour, answers) in [(Behaviour::Sound, 5), (Behaviour::Status(404), 0)] {
+        world.service.behave(Document::Ocsp, behaviour);
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Gateway::start_with(folder.path(), world.keeper.clone(), |config| {
+            let kinds = [Kind::Pccs, Kind::Rim, Kind::Ocsp];
+            let sources = kinds.map(|kind| SourceConfig::new(kind, &world.service.url));
+            config.collateral.sources = sources.into();
+            config.collateral.rounds = 1;
+        })
+        .await;
+        let mut client = Client::http1(&gateway).await;
+        let reply = opened(&mut client, &[]).await;
+        let stapled = reply.endorsements.unwrap();
+        assert_eq!(reply.endorsements_digest, stapled.digest());
+        assert_eq!(tcb_info(&stapled), tcb_info(&world.issued));
+        let gpu = GpuEndorsements::from_slice(&stapled.gpu.unwrap().0).unwrap();
+        assert_eq!(gpu.manifests.len(), 2);
+        assert_eq!(gpu.revocation.len(), answers);
+        let again = opened(&mut client, &[reply.endorsements_digest]).await;
+        assert!(again.endorsements.is_none());
+    }
 }
 
 /// Without any, sessions are refused with a problem that says so, and after

@@ -11,12 +11,13 @@ use soundproof::{
     protocol::{
         attestation::{Endorsements, Evidence},
         error::Code,
+        receipt::SessionEvidence,
     },
 };
 use soundproof_collateral::{
-    Bundle, Collateral, CollateralConfig, CollateralError, Evaluation, Item, Kind, SourceConfig,
-    Target, item,
-    target::{PckCa, Product, Tee},
+    Bundle, Collateral, CollateralConfig, CollateralError, Condition, Evaluation, Holdings, Item,
+    Kind, SourceConfig, Target, item,
+    target::{PckCa, Tee, product},
 };
 use std::path::{Path, PathBuf};
 
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Command {
     /// Fetch the endorsements of a machine into a file
     Fetch(Box<Fetch>),
-    /// Show what a file of endorsements holds, and until when
+    /// Show what a file or a cache of endorsements holds, from where, and
+    /// whether it can be used
     Show(Show),
 }
 
@@ -76,8 +78,10 @@ pub(crate) struct Fetch {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
-    /// A bundle, or DCAP collateral in JSON
-    file: PathBuf,
+    /// A bundle, DCAP collateral in JSON, or the folder of a cache: a server's
+    /// is `collateral` in its data folder
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
 }
 
 /// Bytes of a fixed length, as hexadecimal digits.
@@ -99,9 +103,11 @@ fn hex<const N: usize>(text: &str) -> Result<Hex<N>, String> {
 
 fn source(text: &str) -> Result<SourceConfig, String> {
     let (kind, url) = text.split_once('=').ok_or("write it as pccs=https://…")?;
-    let kind = [Kind::Pcs, Kind::Pccs, Kind::Kds, Kind::Rim, Kind::Ocsp]
-        .into_iter()
-        .find(|known| known.name() == kind)
+    // A bundle has no results: those are of one session.
+    let kind = Kind::ALL
+        .iter()
+        .copied()
+        .find(|known| known.name() == kind && *known != Kind::Nras)
         .ok_or_else(|| format!("{kind:?} is none of pcs, pccs, kds, rim, ocsp"))?;
     Ok(SourceConfig::new(kind, url))
 }
@@ -109,12 +115,12 @@ fn source(text: &str) -> Result<SourceConfig, String> {
 pub(crate) async fn run(command: &Command, output: Output) -> Result<(), Failure> {
     match command {
         Command::Fetch(args) => fetch(args, output).await,
-        Command::Show(args) => show(&args.file, output),
+        Command::Show(args) => show(&args.path, output),
     }
 }
 
 async fn fetch(args: &Fetch, output: Output) -> Result<(), Failure> {
-    let target = args.target().await?;
+    let subject = args.subject().await?;
     let mut config = CollateralConfig::default();
     if !args.source.is_empty() {
         config.sources = args.source.clone();
@@ -128,26 +134,61 @@ async fn fetch(args: &Fetch, output: Output) -> Result<(), Failure> {
     }
     let collateral = Collateral::new(config).map_err(failure)?;
     let now = now_ms();
-    let item = collateral.fetch_now(&target, now).await.map_err(failure)?;
-    let bundle = Bundle::new([(*item).clone()]);
+    let (items, missing) = match &subject {
+        Subject::Machine(target) => {
+            let item = collateral.fetch_now(target, now).await;
+            (vec![item.map_err(failure)?], Vec::new())
+        }
+        Subject::Evidence(evidence, given) => {
+            let fetched = collateral.fetch_for(evidence, given.as_deref(), now).await;
+            let fetched = fetched.map_err(failure)?;
+            (fetched.items, fetched.missing)
+        }
+    };
+    if items.is_empty() {
+        return Err(match (missing.into_iter().next(), &subject) {
+            (Some(error), _) => failure(error),
+            (None, Subject::Evidence(evidence, _)) => needs_none(evidence),
+            (None, Subject::Machine(_)) => Failure::new(Code::Internal, "nothing was fetched"),
+        });
+    }
+    let bundle = Bundle::new(items.iter().map(|item| (**item).clone()));
     files::write(&args.out, &bundle.to_vec(), false)?;
-    let report = Report::new(&bundle, now);
+    let mut report = Report::new(&Holdings::read(&args.out).map_err(failure)?, now);
+    report.missing = missing.iter().map(ToString::to_string).collect();
     let text = format!("{report}\nwritten to {}", args.out.display());
     output.result(&report, text);
     Ok(())
 }
 
 fn show(path: &Path, output: Output) -> Result<(), Failure> {
-    let bundle = Bundle::read(path).map_err(failure)?;
-    let report = Report::new(&bundle, now_ms());
+    let holdings = Holdings::read(path).map_err(failure)?;
+    let report = Report::new(&holdings, now_ms());
     output.result(&report, &report);
-    Ok(())
+    if report.usable {
+        return Ok(());
+    }
+    let unusable = Failure::judged(
+        Code::EndorsementsUnavailable,
+        format!("{}: not all of it can be used; see above", path.display()),
+    );
+    let worst = report.items.iter().find(|line| !line.condition.is_usable());
+    Err(unusable.remedy(worst.map_or(
+        "Let the server fetch them again, or bring a new bundle: `soundproof collateral fetch`.",
+        |line| line.condition.remedy(),
+    )))
+}
+
+/// What is fetched for.
+enum Subject {
+    Machine(Target),
+    Evidence(Box<Evidence>, Option<Box<Endorsements>>),
 }
 
 impl Fetch {
-    async fn target(&self) -> Result<Target, Failure> {
+    async fn subject(&self) -> Result<Subject, Failure> {
         if let Some(Hex(fmspc)) = self.fmspc {
-            return Ok(Target::Dcap {
+            return Ok(Subject::Machine(Target::Dcap {
                 tee: if self.tee == "sgx" {
                     Tee::Sgx
                 } else {
@@ -159,61 +200,56 @@ impl Fetch {
                 } else {
                     PckCa::Platform
                 },
-            });
+            }));
         }
         if let (Some(Hex(chip_id)), Some(Hex(tcb))) = (self.chip_id, self.tcb) {
             let name = self.product.as_deref().unwrap_or_default();
-            let product = Product::from_name(name).ok_or_else(|| {
+            let product = product(name).ok_or_else(|| {
                 Failure::usage(
                     format!("{name} is no product line"),
                     "It is Milan (Zen 3), Genoa (Zen 4, Bergamo and Siena too) or Turin (Zen 5).",
                 )
             })?;
-            return Ok(Target::Vcek {
+            return Ok(Subject::Machine(Target::Vcek {
                 product: Some(product),
                 chip_id: Box::new(chip_id),
                 tcb,
-            });
+            }));
         }
         if let Some(path) = &self.evidence {
             return of_file(path);
         }
         let examined = self.connect.onlooker()?.examine().await?;
-        of_evidence(
-            &examined.evidence.evidence,
-            Some(&examined.evidence.endorsements),
-        )
+        Ok(of_session(examined.evidence))
     }
 }
 
 /// Evidence of any platform, in any container.
-fn of_file(path: &Path) -> Result<Target, Failure> {
+fn of_file(path: &Path) -> Result<Subject, Failure> {
     let bytes = files::read(path, MAX_FILE)?;
     let no_evidence =
         |why: String| Failure::new(Code::EvidenceRejected, format!("{}: {why}", path.display()));
     let opened = container::open(&bytes).map_err(|error| no_evidence(error.to_string()))?;
     match opened.found {
-        Found::Session(session) => of_evidence(&session.evidence, Some(&session.endorsements)),
-        Found::Evidence(evidence, beside) => of_evidence(&evidence, beside.as_deref()),
+        Found::Session(session) => Ok(of_session(*session)),
+        Found::Evidence(evidence, beside) => Ok(Subject::Evidence(evidence, beside)),
         _ => Err(no_evidence("it holds no evidence of a processor".into())),
     }
 }
 
-/// As if its server had given nothing; if that does not say enough, beside
-/// what it gave.
-fn of_evidence(evidence: &Evidence, given: Option<&Endorsements>) -> Result<Target, Failure> {
-    Target::for_evidence(evidence, None)
-        .or_else(|_| Target::for_evidence(evidence, given))
-        .map_err(|error| failure(error.into()))?
-        .ok_or_else(|| {
-            Failure::usage(
-                format!(
-                    "evidence of {} needs no endorsements",
-                    evidence.platform.name()
-                ),
-                "Judge it as it is.",
-            )
-        })
+fn of_session(session: SessionEvidence) -> Subject {
+    let given = Some(Box::new(session.endorsements));
+    Subject::Evidence(Box::new(session.evidence), given)
+}
+
+fn needs_none(evidence: &Evidence) -> Failure {
+    Failure::usage(
+        format!(
+            "evidence of {} needs no endorsements",
+            evidence.platform.name()
+        ),
+        "Judge it as it is.",
+    )
 }
 
 /// In the words of its own.
@@ -226,10 +262,18 @@ pub(crate) fn failure(error: CollateralError) -> Failure {
     Failure::new(code, error.to_string()).remedy(error.remedy())
 }
 
-/// What a bundle holds.
+/// What a bundle or a cache holds.
 #[derive(Serialize)]
 struct Report {
+    /// Whether all of it can be used.
+    usable: bool,
     items: Vec<Line>,
+    /// Files of a cache that cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damaged: Vec<String>,
+    /// What could not be fetched, which a policy may do without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -243,11 +287,14 @@ struct Line {
     /// The part that ends first.
     ends_first: &'static str,
     holds_now: bool,
+    condition: Condition,
+    #[serde(skip)]
+    words: String,
     bytes: usize,
 }
 
 impl Report {
-    fn new(bundle: &Bundle, now_ms: u64) -> Self {
+    fn new(holdings: &Holdings, now_ms: u64) -> Self {
         let line = |item: &Item| Line {
             target: item.target.name(),
             key: item.target.key(),
@@ -256,34 +303,43 @@ impl Report {
             from: item::date(item.window.from_ms),
             until: item::date(item.window.until_ms),
             ends_first: item.window.until_part,
-            holds_now: item.window.holds(now_ms),
+            holds_now: holdings.condition(item, now_ms).is_usable(),
+            condition: holdings.condition(item, now_ms),
+            words: holdings.words(item, now_ms),
             bytes: item.body.len(),
         };
         Self {
-            items: bundle.items().iter().map(line).collect(),
+            usable: holdings.is_usable(now_ms),
+            items: holdings.items.iter().map(line).collect(),
+            damaged: holdings.damaged.clone(),
+            missing: Vec::new(),
         }
     }
 }
 
 impl core::fmt::Display for Report {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (index, line) in self.items.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            writeln!(f, "of       {}", line.target)?;
-            writeln!(f, "from     {}, fetched {}", line.source, line.fetched)?;
+        let mut lines = Vec::new();
+        for line in &self.items {
             let state = if line.holds_now {
                 "holds now"
             } else {
-                "DOES NOT HOLD NOW"
+                "CANNOT BE USED NOW"
             };
-            write!(
-                f,
-                "holds    {} to {} (the {} ends first): {state}",
-                line.from, line.until, line.ends_first
-            )?;
+            lines.push(format!("of       {}", line.target));
+            lines.push(format!(
+                "from     {}, fetched {}",
+                line.source, line.fetched
+            ));
+            lines.push(format!("is       {state}: {}", line.words));
         }
-        Ok(())
+        let damaged = self.damaged.iter();
+        lines.extend(damaged.map(|name| format!("DAMAGED  {name}")));
+        let missing = self.missing.iter();
+        lines.extend(missing.map(|error| format!("MISSING  {error}")));
+        if lines.is_empty() {
+            lines.push("nothing is in it".into());
+        }
+        f.write_str(&lines.join("\n"))
     }
 }

@@ -4,10 +4,12 @@
 use crate::{connect::Connect, daemon, failure::Failure, output::Output};
 use serde::Serialize;
 use soundproof::{
-    Client,
+    Client, now_ms,
     protocol::{error::Code, mode::ModeOffer},
 };
 use soundproof_attester::{AttestError, Machine, Problem, detect};
+use soundproof_collateral::{Condition, Holdings};
+use std::path::{Path, PathBuf};
 
 /// Seconds by which the server's clock may differ before it is worth a word.
 const MAX_SKEW_S: u64 = 120;
@@ -16,6 +18,10 @@ const MAX_SKEW_S: u64 = 120;
 pub(crate) struct Args {
     #[command(flatten)]
     connect: Connect,
+    /// Look at this machine's endorsements too: a bundle, or the folder of a
+    /// cache, which is `collateral` in a server's data folder
+    #[arg(long, value_name = "PATH")]
+    collateral: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,6 +81,9 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     checks.good("version", env!("CARGO_PKG_VERSION"));
     this_machine(&mut checks);
     platforms(&mut checks, &Machine::this());
+    if let Some(path) = &args.collateral {
+        endorsements(&mut checks, path, now_ms());
+    }
     if args.connect.url.is_some() {
         let onlooker = args.connect.onlooker()?;
         if server(&mut checks, &onlooker).await {
@@ -209,6 +218,45 @@ fn platforms(checks: &mut Checks, machine: &Machine) {
             checks.good("gpus", format!("do not attest: {}", error.problem));
         }
         Err(error) => failed(checks, "gpus", "nvidia", &error),
+    }
+}
+
+/// What is held of this machine's vendor, from where, until when.
+fn endorsements(checks: &mut Checks, path: &Path, now_ms: u64) {
+    const NAME: &str = "endorsements";
+    let holdings = match Holdings::read(path) {
+        Ok(holdings) => holdings,
+        Err(error) => {
+            return checks.add(NAME, Finding::Bad, error.to_string(), error.remedy());
+        }
+    };
+    for item in &holdings.items {
+        let condition = holdings.condition(item, now_ms);
+        let finding = match condition {
+            Condition::Good => Finding::Good,
+            Condition::Overdue => Finding::Warn,
+            _ => Finding::Bad,
+        };
+        let found = format!(
+            "{}, from {}: {}",
+            item.target.name(),
+            item.source,
+            holdings.words(item, now_ms)
+        );
+        checks.add(NAME, finding, found, condition.remedy());
+    }
+    for name in &holdings.damaged {
+        let found = format!("{}: damaged", path.join(name).display());
+        let remedy = "The server fetches it anew when it needs it; or remove the file.";
+        checks.add(NAME, Finding::Bad, found, remedy);
+    }
+    if holdings.items.is_empty() && holdings.damaged.is_empty() {
+        checks.add(
+            NAME,
+            Finding::Bad,
+            format!("{}: none", path.display()),
+            "Open a session, so that the server fetches them; or bring a bundle: `soundproof collateral fetch`.",
+        );
     }
 }
 

@@ -2,11 +2,19 @@
 
 use crate::world::{DAY_MS, NOW, collateral, source};
 use soundproof_collateral::{CollateralError, Kind, Target};
+use soundproof_evidence::{
+    Facts, explain_under,
+    policy::Anchor,
+    snp::{Product, Signer, SnpCollateral},
+};
 use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform},
     cbor::Bytes,
 };
-use soundproof_testkit::fakes::collateral::{Behaviour, Document, FakeServices, Kds};
+use soundproof_testkit::{
+    fakes::collateral::{Behaviour, Document, FakeServices, Kds},
+    snp::{Chip, Guest},
+};
 
 const TCB: [u8; 8] = [4, 0, 0, 0, 0, 0, 24, 219];
 
@@ -141,6 +149,84 @@ fn what_the_host_gives_is_kept() {
         );
         drop(kds);
     });
+}
+
+/// A host's certificate table (configfs-tsm's auxblob) has no revocation list:
+/// chip and provider alike, it comes from AMD's service, and beside what the
+/// host gave it makes a report judge as whole.
+#[tokio::test]
+async fn a_hosts_table_is_completed() {
+    for (signer, keys) in [(Signer::Vcek, "vcek"), (Signer::Vlek, "vlek")] {
+        let mut chip = Chip::new(Product::Genoa, NOW / 1000);
+        chip.signer = signer;
+        let mut evidence = Evidence {
+            platform: Platform::SoftwareSnp,
+            statement: Bytes(Guest::new(3).report(&chip, &[7; 64])),
+            event_log: None,
+            gpu: None,
+            runtime: None,
+        };
+        let whole = chip.collateral();
+        let table = SnpCollateral {
+            crl: None,
+            ..whole.clone()
+        };
+        let given = Endorsements::new(evidence.platform, table.to_vec());
+        let service = FakeServices::start().await.unwrap();
+        service.give_kds(Kds::of(&chip));
+        let collateral = collateral(vec![source(Kind::Kds, &service)]);
+        let endorsed = collateral.endorse(&evidence, Some(&given), NOW).await;
+        let endorsed = endorsed.unwrap().unwrap();
+        assert_eq!(endorsed.body.0, whole.to_vec());
+        let mut asked = service.asked();
+        asked.sort();
+        let path = |document| format!("/{keys}/v1/Genoa/{document}");
+        assert_eq!(asked, [path("cert_chain"), path("crl")]);
+        let anchor = || Some(Anchor::from_pem(&chip.root_pem()).unwrap());
+        let verdict = explain_under(&evidence, &endorsed, anchor(), NOW);
+        assert_eq!(verdict.failures().count(), 0, "{verdict}");
+        let Some(Facts::Snp(facts)) = verdict.facts.map(|facts| *facts) else {
+            panic!();
+        };
+        assert!(facts.machine.unwrap().revocation_checked);
+        // Whole already: nobody is asked.
+        let again = collateral.endorse(&evidence, Some(&endorsed), NOW).await;
+        assert!(again.unwrap().is_none());
+        // A table of garbage is not completed.
+        let garbage = Endorsements::new(evidence.platform, b"garbage".to_vec());
+        let result = collateral.endorse(&evidence, Some(&garbage), NOW).await;
+        assert!(matches!(result, Err(CollateralError::Target(_))));
+        // Nor is a report that is none asked about.
+        evidence.statement.0.pop();
+        let result = collateral.endorse(&evidence, None, NOW).await;
+        assert!(matches!(result, Err(CollateralError::Target(_))));
+        assert!(service.asked().is_empty());
+    }
+}
+
+/// Where the host gives nothing, all of it is fetched: by the report's chip id
+/// and TCB, whatever the product's layout.
+#[tokio::test]
+async fn a_report_alone_is_endorsed() {
+    for (product, version) in [
+        (Product::Milan, 2),
+        (Product::Genoa, 3),
+        (Product::Turin, 5),
+    ] {
+        let chip = Chip::new(product, NOW / 1000);
+        let evidence = Evidence {
+            platform: Platform::SoftwareSnp,
+            statement: Bytes(Guest::new(version).report(&chip, &[7; 64])),
+            event_log: None,
+            gpu: None,
+            runtime: None,
+        };
+        let service = FakeServices::start().await.unwrap();
+        service.give_kds(Kds::of(&chip));
+        let collateral = collateral(vec![source(Kind::Kds, &service)]);
+        let endorsed = collateral.endorse(&evidence, None, NOW).await.unwrap();
+        assert_eq!(endorsed.unwrap().body.0, chip.collateral().to_vec());
+    }
 }
 
 /// The software platform's evidence is never an SNP report; a quote that is

@@ -5,6 +5,8 @@
 mod cache;
 mod fetching;
 mod files;
+mod gpu;
+mod holdings;
 mod kds;
 mod nvidia;
 mod refresh;

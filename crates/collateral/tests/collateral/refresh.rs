@@ -1,7 +1,7 @@
 //! What time brings: refreshing, failing, ending, recovering.
 
 use crate::world::{DAY_MS, NOW, World, collateral, pccs};
-use soundproof_collateral::CollateralError;
+use soundproof_collateral::{Collateral, CollateralError};
 use soundproof_testkit::fakes::collateral::{Behaviour, FakeServices};
 
 /// A fresh copy is asked for after a day, and well before the end, whether or
@@ -27,18 +27,30 @@ async fn it_is_refreshed_before_it_ends() {
     assert!(second.item.window.until_ms > first.item.window.until_ms);
 }
 
-/// Within the margin of its end a fresh copy is due although it is young.
+/// Within the margin of its end a fresh copy is due although it is young, and
+/// of what ends sooner than that, half way to its end.
 #[tokio::test]
 async fn the_margin_counts_before_the_age() {
-    let mut world = World::new();
-    world.profile.collateral_life_s = 5 * DAY_MS / 1000;
-    let service = world.service().await;
-    let collateral = collateral(vec![pccs(&service)]);
-    let held = collateral.get(&world.target(), NOW).await.unwrap();
-    assert!(held.stale, "four days are left, seven are the margin");
-    service.asked();
-    collateral.refresh(NOW + 60_000).await;
-    assert_eq!(service.asked().len(), 4);
+    for (left_days, due_days) in [(30, 23), (9, 5), (4, 3)] {
+        let mut world = World::new();
+        world.profile.collateral_life_s = left_days * DAY_MS / 1000;
+        let service = world.service().await;
+        let mut slow = crate::world::config(vec![pccs(&service)]);
+        slow.refresh_s = 365 * DAY_MS / 1000;
+        let collateral = Collateral::new(slow).unwrap();
+        let held = collateral.get(&world.target(), NOW).await.unwrap();
+        let end = held.item.window.until_ms;
+        assert!(!held.stale && end > NOW + (left_days - 2) * DAY_MS);
+        for (before, stale) in [(true, false), (false, true)] {
+            let now = if before {
+                NOW + (due_days - 2) * DAY_MS
+            } else {
+                NOW + due_days * DAY_MS
+            };
+            let held = collateral.get(&world.target(), now).await.unwrap();
+            assert_eq!(held.stale, stale, "{left_days} {before}");
+        }
+    }
 }
 
 /// Served while it holds, however long every source fails; then a clear error;

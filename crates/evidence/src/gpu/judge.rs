@@ -4,6 +4,7 @@ use super::{
     Gpu, GpuEndorsements, GpuEvidence, GpuKind,
     device::Device,
     nras::Answer,
+    opaque::Opaque,
     reference::{self, Manifests},
     revocation::{Answers, Known},
     spdm::Report,
@@ -205,26 +206,35 @@ fn examine<'a>(
             return None;
         }
     };
-    let result = Device::verify(&gpu.chain.0, root, case.clock.now_s()).and_then(|device| {
-        let signed = device
-            .leaf()
-            .is_some_and(|leaf| report.is_signed_by(leaf.key()));
-        if signed {
-            Ok(device)
-        } else {
-            let what = format!("GPU {at}: not signed by its certificate's key");
-            Err(Refusal::new(Reason::GpuSignature, what))
-        }
-    });
+    let result = verify(gpu, &report, root, case.clock.now_s())
+        .map_err(|refusal| Refusal::new(refusal.reason, format!("GPU {at}: {}", refusal.detail)));
     verdict.gpus.push(facts(gpu, &report, result.as_ref().ok()));
     let device = verdict.chain("gpu_report", root, result)?;
     Some((device, report))
 }
 
+/// Whose report it is: chain and signature.
+pub(super) fn verify(
+    gpu: &Gpu,
+    report: &Report<'_>,
+    root: Root<'_>,
+    at_s: u64,
+) -> Result<Device, Refusal> {
+    let device = Device::verify(&gpu.chain.0, root, at_s)?;
+    let signed = device
+        .leaf()
+        .is_some_and(|leaf| report.is_signed_by(leaf.key()));
+    if signed {
+        Ok(device)
+    } else {
+        let what = "not signed by its certificate's key";
+        Err(Refusal::new(Reason::GpuSignature, what))
+    }
+}
+
 fn facts(gpu: &Gpu, report: &Report<'_>, device: Option<&Device>) -> GpuFacts {
     let opaque = report.opaque();
     let chip = device.map(|device| device.chip.clone());
-    let driver_rim = chip.as_deref().and_then(|chip| opaque.driver_rim(chip));
     GpuFacts {
         kind: gpu.kind.name(),
         serial: device.map(|device| device.serial.clone()),
@@ -234,9 +244,16 @@ fn facts(gpu: &Gpu, report: &Report<'_>, device: Option<&Device>) -> GpuFacts {
         mode: opaque.mode().map(super::Mode::name),
         nonce: Hex(*report.nonce()),
         measurements: report.measurements().len(),
-        manifests: driver_rim.into_iter().chain(opaque.vbios_rim()).collect(),
+        manifests: manifests(opaque, chip.as_deref()),
         chip,
     }
+}
+
+/// Names of the manifests that a report needs: the driver's, if the chip is
+/// known, and the video BIOS's.
+pub(super) fn manifests(opaque: &Opaque<'_>, chip: Option<&str>) -> Vec<String> {
+    let driver = chip.and_then(|chip| opaque.driver_rim(chip));
+    driver.into_iter().chain(opaque.vbios_rim()).collect()
 }
 
 impl Judged<'_> {

@@ -15,10 +15,12 @@
 //! | [`rim`] | reference integrity manifests: signed XML |
 //! | [`ocsp`], `revocation` | whether certificates were revoked |
 //! | [`nras`] | results of NVIDIA's remote attestation service |
+//! | [`Needs`] | for who fetches endorsements: which |
 
 pub mod device;
 mod dice;
 mod judge;
+mod needs;
 pub mod nras;
 pub mod ocsp;
 pub mod opaque;
@@ -30,6 +32,7 @@ mod xml;
 
 pub use judge::GpuFacts;
 pub(crate) use judge::{Tables, explain, judge};
+pub use needs::Needs;
 pub use opaque::{Mode, Opaque};
 pub use rim::{Rim, RimError};
 pub use spdm::{Report, ReportError};

@@ -21,6 +21,8 @@ use x509_cert::{
 pub const MAX_OCSP: usize = 64 * 1024;
 /// Certificates that one answers for, and that one carries, at most.
 const MAX_LIST: usize = 16;
+/// Bytes of a serial number at most (RFC 5280, 4.1.2.2).
+const MAX_SERIAL: usize = 20;
 
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
@@ -125,6 +127,16 @@ impl Response {
             .then_some((single.status, window))
     }
 
+    /// From when until when it says that it answers about a certificate, whose
+    /// id is as it was asked by; without an end, for ever. Nothing is verified.
+    pub fn about(&self, id: &CertId) -> Option<Window> {
+        let single = self.singles.iter().find(|single| single.is_about(id))?;
+        Some(Window {
+            from_s: single.from_s,
+            until_s: single.until_s.unwrap_or(u64::MAX),
+        })
+    }
+
     fn is_signed(&self, above: &[Certificate], at_s: u64) -> bool {
         let by = |signer: &Certificate| {
             ALGORITHMS.contains(&self.algorithm)
@@ -152,6 +164,13 @@ fn may_answer(delegate: &Certificate, issuer: &Certificate, at_s: u64) -> bool {
 }
 
 impl Single {
+    fn is_about(&self, id: &CertId) -> bool {
+        self.hash == SHA384
+            && self.issuer_name == id.issuer_name
+            && self.issuer_key == id.issuer_key
+            && number(&self.serial) == id.serial
+    }
+
     fn is_of(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
         number(&self.serial) == number(certificate.serial())
             && id_hashes(self.hash, issuer)
@@ -311,25 +330,84 @@ fn elements(bytes: &[u8]) -> Option<Vec<AnyRef<'_>>> {
     Some(elements)
 }
 
-/// What to ask a responder about `certificate`: an OCSPRequest in DER, by
-/// SHA-384, without a nonce, since the answer is stapled for everybody.
-/// `None` for names that cannot be encoded.
-pub fn request(certificate: &Certificate, issuer: &Certificate) -> Option<Vec<u8>> {
-    let (name, key) = id_hashes(SHA384, issuer)?;
-    let octets = |bytes: &[u8]| tlv(Tag::OctetString, bytes);
-    let algorithm = tlv(Tag::Sequence, &SHA384.to_der().ok()?)?;
-    let mut serial = number(certificate.serial()).to_vec();
-    if serial.first().is_none_or(|byte| byte & 0x80 != 0) {
-        serial.insert(0, 0);
+/// Which certificate a responder is asked about (RFC 6960, CertID), by SHA-384.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CertId {
+    issuer_name: [u8; 48],
+    issuer_key: [u8; 48],
+    serial: Vec<u8>,
+}
+
+impl CertId {
+    /// Of a certificate and its issuer's; `None` for names that cannot be
+    /// encoded, and for what [`from_parts`](Self::from_parts) does not take.
+    pub fn of(certificate: &Certificate, issuer: &Certificate) -> Option<Self> {
+        let (name, key) = id_hashes(SHA384, issuer)?;
+        Self::from_parts(
+            name.try_into().ok()?,
+            key.try_into().ok()?,
+            number(certificate.serial()),
+        )
     }
-    let serial = tlv(Tag::Integer, &serial)?;
-    let id = [algorithm, octets(&name)?, octets(&key)?, serial].concat();
-    // CertID in Request in the list of them in TBSRequest in OCSPRequest.
-    let mut request = tlv(Tag::Sequence, &id)?;
-    for _ in 0..4 {
-        request = tlv(Tag::Sequence, &request)?;
+
+    /// Of each certificate of a chain, leaf first, under the next one.
+    pub fn of_chain(chain: &[Certificate]) -> impl Iterator<Item = Self> {
+        chain
+            .iter()
+            .zip(chain.iter().skip(1))
+            .filter_map(|(certificate, issuer)| Self::of(certificate, issuer))
     }
-    Some(request)
+
+    /// From digests (SHA-384) of the issuer's name and key, and a serial
+    /// number: 1 to 20 bytes (RFC 5280, 4.1.2.2), big endian, above zero,
+    /// without leading zeros.
+    pub fn from_parts(issuer_name: [u8; 48], issuer_key: [u8; 48], serial: &[u8]) -> Option<Self> {
+        let fits = (1..=MAX_SERIAL).contains(&serial.len());
+        (fits && serial.first() != Some(&0)).then(|| Self {
+            issuer_name,
+            issuer_key,
+            serial: serial.to_vec(),
+        })
+    }
+
+    /// Digest of the issuer's name.
+    pub fn issuer_name(&self) -> &[u8; 48] {
+        &self.issuer_name
+    }
+
+    /// Digest of the issuer's key.
+    pub fn issuer_key(&self) -> &[u8; 48] {
+        &self.issuer_key
+    }
+
+    /// The serial number.
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// What to ask a responder: an OCSPRequest in DER, without a nonce, since
+    /// the answer is stapled for everybody. `None` if it cannot be encoded.
+    pub fn request(&self) -> Option<Vec<u8>> {
+        let octets = |bytes: &[u8]| tlv(Tag::OctetString, bytes);
+        let algorithm = tlv(Tag::Sequence, &SHA384.to_der().ok()?)?;
+        let mut serial = self.serial.clone();
+        if serial.first().is_none_or(|byte| byte & 0x80 != 0) {
+            serial.insert(0, 0);
+        }
+        let id = [
+            algorithm,
+            octets(&self.issuer_name)?,
+            octets(&self.issuer_key)?,
+            tlv(Tag::Integer, &serial)?,
+        ]
+        .concat();
+        // CertID in Request in the list of them in TBSRequest in OCSPRequest.
+        let mut request = tlv(Tag::Sequence, &id)?;
+        for _ in 0..4 {
+            request = tlv(Tag::Sequence, &request)?;
+        }
+        Some(request)
+    }
 }
 
 /// A number that is not negative, without leading zeros.
@@ -340,4 +418,23 @@ fn number(bytes: &[u8]) -> &[u8] {
 
 fn tlv(tag: Tag, content: &[u8]) -> Option<Vec<u8>> {
     AnyRef::new(tag, content).ok()?.to_der().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_has_one_certificate() {
+        let id = |serial: &[u8]| CertId::from_parts([1; 48], [2; 48], serial);
+        let der = id(&[3, 4, 5]).and_then(|id| id.request()).unwrap();
+        // Five sequences, the algorithm, two digests, the number.
+        assert_eq!(der.len(), 5 * 2 + 13 + 2 * 50 + 5);
+        assert!(der.ends_with(&[0x02, 3, 3, 4, 5]));
+        let der = id(&[0x80]).and_then(|id| id.request()).unwrap();
+        assert!(der.ends_with(&[0x02, 2, 0, 0x80]));
+        for wrong in [&[][..], &[0], &[0, 1], &[1; 21]] {
+            assert_eq!(id(wrong), None);
+        }
+    }
 }

@@ -363,6 +363,11 @@ impl Report {
         Tcb::read(field(&self.bytes, 0x180), product)
     }
 
+    /// The same as it stands in the report, whose product may be unknown.
+    pub fn reported_tcb_bytes(&self) -> [u8; 8] {
+        field(&self.bytes, 0x180)
+    }
+
     /// The firmware below which the machine cannot go back.
     pub fn committed_tcb(&self, product: Product) -> Tcb {
         Tcb::read(field(&self.bytes, 0x1e0), product)

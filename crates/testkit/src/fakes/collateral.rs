@@ -1,8 +1,14 @@
 //! Intel's provisioning certification service, a PCCS, AMD's key distribution
-//! service, and NVIDIA's manifests and OCSP responder, on a loopback port: paths, queries, headers and
-//! encodings as they are documented, over documents that a test gives, with
-//! one misbehaviour a document.
+//! service, and NVIDIA's manifests, OCSP responder and attestation service, on
+//! a loopback port: paths, queries, headers and encodings as they are
+//! documented, over documents that a test gives, with one misbehaviour a
+//! document.
 
+use crate::{
+    gpu::{Answer, GpuPki},
+    snp::Chip,
+    x509,
+};
 use axum::{
     Router,
     body::Body,
@@ -16,6 +22,7 @@ use rcgen::{
     IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use serde_json::Value;
+use soundproof_evidence::snp::Product;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -38,6 +45,7 @@ pub enum Document {
     Crl,
     Rim,
     Ocsp,
+    Nras,
 }
 
 /// How it answers.
@@ -99,8 +107,8 @@ struct Inner {
     dcap: Option<Value>,
     kds: Option<Kds>,
     rims: HashMap<String, Vec<u8>>,
-    /// When answers begin and end; ms since 1970.
-    ocsp: Option<(u64, Option<u64>)>,
+    ocsp: Vec<Answer>,
+    nras: Option<GpuPki>,
     behaviours: HashMap<Document, Behaviour>,
     asked: Vec<String>,
 }
@@ -131,6 +139,7 @@ impl FakeServices {
             .route("/vcek/v1/{product}/{hwid}", get(vcek))
             .route("/v1/rim/{id}", get(rim))
             .route("/", post(ocsp))
+            .route("/v4/attest/gpu", post(nras))
             .fallback(elsewhere)
             .with_state(shared.clone());
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
@@ -161,15 +170,35 @@ impl FakeServices {
         state.rims.insert(id.to_owned(), manifest.to_vec());
     }
 
-    /// Says of every certificate that it is good, in answers that begin and
-    /// end then (ms since 1970), and whose signature is none.
-    pub fn give_ocsp(&self, from_ms: u64, until_ms: Option<u64>) {
-        self.shared.lock().ocsp = Some((from_ms, until_ms));
+    /// Has these OCSP answers, and no other, from now on.
+    pub fn give_ocsp(&self, answers: Vec<Answer>) {
+        self.shared.lock().ocsp = answers;
+    }
+
+    /// Has manifests and OCSP answers of a software GPU from now on.
+    pub fn give_gpu(&self, pki: &GpuPki) {
+        let [driver, vbios] = pki.manifests();
+        let [driver_id, vbios_id] = pki.profile.manifest_ids();
+        self.give_rim(&driver_id, &driver.sign(pki));
+        self.give_rim(&vbios_id, &vbios.sign(pki));
+        self.give_ocsp(pki.answers());
+    }
+
+    /// Judges a software GPU's evidence from now on.
+    pub fn give_nras(&self, pki: GpuPki) {
+        self.shared.lock().nras = Some(pki);
     }
 
     /// Answers so for a document from now on.
     pub fn behave(&self, document: Document, behaviour: Behaviour) {
         self.shared.lock().behaviours.insert(document, behaviour);
+    }
+
+    /// How it answers for a document.
+    pub fn behaviour(&self, document: Document) -> Behaviour {
+        let behaviours = &self.shared.lock().behaviours;
+        let behaviour = behaviours.get(&document).cloned();
+        behaviour.unwrap_or(Behaviour::Sound)
     }
 
     /// Answers so for every document from now on.
@@ -184,6 +213,7 @@ impl FakeServices {
             Document::Crl,
             Document::Rim,
             Document::Ocsp,
+            Document::Nras,
         ] {
             self.behave(document, behaviour.clone());
         }
@@ -499,76 +529,44 @@ async fn rim(State(shared): Fake, Path(id): Path<String>, uri: Uri) -> Response 
     .await
 }
 
-/// Answers about the certificate whose serial number ends the request (which
-/// has one certificate and no extensions).
+/// The answer about the certificate that the request names, of those that
+/// there are; else, as RFC 6960 has it, status 6 (unauthorized).
 async fn ocsp(State(shared): Fake, uri: Uri, body: axum::body::Bytes) -> Response {
     answer(&shared, &uri, Document::Ocsp, |state, behaviour| {
-        let Some((from_ms, until_ms)) = state.ocsp else {
-            return StatusCode::NOT_FOUND.into_response();
-        };
-        let ends = |len: usize| {
-            let at = body.len().checked_sub(len + 2)?;
-            let (head, serial) = body.get(at..)?.split_at_checked(2)?;
-            (head.first() == Some(&2) && head.get(1).copied() == u8::try_from(len).ok())
-                .then(|| serial.to_vec())
-        };
-        let mut serial = (1..=20).find_map(ends).unwrap_or_default();
-        if *behaviour == Behaviour::OfAnother {
-            serial.push(1);
-        }
+        let other = *behaviour == Behaviour::OfAnother;
+        let mut answers = state.ocsp.iter();
+        let found = answers.find(|answer| answer.is_asked_for(&body) != other);
+        let unauthorized = || vec![0x30, 3, 0x0a, 1, 6];
         let kind = [(header::CONTENT_TYPE, "application/ocsp-response")];
-        (kind, ocsp_answer(&serial, from_ms, until_ms)).into_response()
+        (kind, found.map_or_else(unauthorized, Answer::sign)).into_response()
     })
     .await
 }
 
-fn tlv(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
-    let content = parts.concat();
-    let [high, low] = u16::try_from(content.len()).unwrap_or(0).to_be_bytes();
-    let head = match (high, low) {
-        (0, 0..=0x7f) => vec![tag, low],
-        (0, _) => vec![tag, 0x81, low],
-        _ => vec![tag, 0x82, high, low],
-    };
-    [head, content].concat()
-}
-
-/// GeneralizedTime.
-fn der_time(ms: u64) -> Vec<u8> {
-    let seconds = i64::try_from(ms / 1000).unwrap_or(0);
-    let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let text = format!(
-        "{:04}{:02}{:02}{:02}{:02}{:02}Z",
-        time.year(),
-        u8::from(time.month()),
-        time.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    );
-    [&[0x18, 15], text.as_bytes()].concat()
-}
-
-/// OCSPResponse (RFC 6960, 4.2.1) with an empty signature.
-fn ocsp_answer(serial: &[u8], from_ms: u64, until_ms: Option<u64>) -> Vec<u8> {
-    let sha384 = vec![0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2];
-    let algorithm = tlv(0x30, &[sha384, vec![5, 0]]);
-    let hash = tlv(4, &[vec![0; 48]]);
-    let id = [
-        algorithm.clone(),
-        hash.clone(),
-        hash,
-        tlv(2, &[serial.to_vec()]),
-    ];
-    let mut single = vec![tlv(0x30, &id), vec![0x80, 0], der_time(from_ms)];
-    single.extend(until_ms.map(|until| tlv(0xa0, &[der_time(until)])));
-    let responses = tlv(0x30, &[tlv(0x30, &single)]);
-    let responder = tlv(0xa2, &[tlv(4, &[vec![0; 20]])]);
-    let data = tlv(0x30, &[responder, der_time(from_ms), responses]);
-    let basic = tlv(0x30, &[data, algorithm, tlv(3, &[vec![0; 97]])]);
-    let kind = vec![0x06, 9, 0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1];
-    let bytes = tlv(0xa0, &[tlv(0x30, &[kind, tlv(4, &[basic])])]);
-    tlv(0x30, &[vec![0x0a, 1, 0], bytes])
+/// NVIDIA's attestation service judges what its documentation says that it is
+/// sent: reports of one nonce and architecture, with their chains.
+async fn nras(State(shared): Fake, uri: Uri, body: axum::body::Bytes) -> Response {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    answer(&shared, &uri, Document::Nras, |state, _| {
+        let Some(pki) = &state.nras else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        let request: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let decoded = |value: Option<&Value>| STANDARD.decode(text(value, "evidence")).ok();
+        let nonce = hex::decode(text(Some(&request), "nonce")).ok();
+        let nonce: Option<[u8; 32]> = nonce.and_then(|bytes| bytes.try_into().ok());
+        let listed = request.get("evidence_list").and_then(Value::as_array);
+        let report = decoded(listed.and_then(|list| list.first()));
+        let known = ["HOPPER", "BLACKWELL"].contains(&text(Some(&request), "arch"))
+            && text(Some(&request), "claims_version") == "3.0";
+        match (nonce, report) {
+            (Some(nonce), Some(report)) if known && report == pki.report(&nonce) => {
+                axum::Json(pki.result(&nonce)).into_response()
+            }
+            _ => StatusCode::BAD_REQUEST.into_response(),
+        }
+    })
+    .await
 }
 
 fn of_product(state: &Inner, product: &str, then: impl FnOnce(&Kds) -> Response) -> Response {
@@ -591,7 +589,29 @@ fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
+/// What a chip's certificate is asked for by: version numbers of FMC (Turin
+/// only), boot loader, TEE, SNP firmware, microcode.
+fn spl(turin: bool, parts: [u8; 5]) -> Vec<(&'static str, u8)> {
+    let names = ["fmcSPL", "blSPL", "teeSPL", "snpSPL", "ucodeSPL"];
+    let all = names.into_iter().zip(parts);
+    all.skip(usize::from(!turin)).collect()
+}
+
 impl Kds {
+    /// Of a chip whose reports verify.
+    pub fn of(chip: &Chip) -> Self {
+        let collateral = chip.collateral();
+        let chain = collateral.chain.iter().map(|der| x509::pem(&der.0));
+        Self {
+            product: chip.product.name(),
+            hwid: hex::encode(&chip.chip_id),
+            spl: spl(chip.product == Product::Turin, chip.certified),
+            vcek: collateral.certificate.0,
+            chain: chain.collect(),
+            crl: collateral.crl.map(|list| list.0).unwrap_or_default(),
+        }
+    }
+
     /// A chip of a product line ("Milan", "Genoa", "Turin") under keys made
     /// here: certificates of ten years and a list of `list_days`, from
     /// `now_ms` (ms since 1970) on. They are ECDSA, where AMD's CAs are RSA:
@@ -653,21 +673,15 @@ impl Kds {
         }
         .signed_by(&ark_issuer)?;
         let [a, b, c, d, _, _, g, h] = tcb;
-        let spl = if turin {
-            vec![
-                ("fmcSPL", a),
-                ("blSPL", b),
-                ("teeSPL", c),
-                ("snpSPL", d),
-                ("ucodeSPL", h),
-            ]
+        let parts = if turin {
+            [a, b, c, d, h]
         } else {
-            vec![("blSPL", a), ("teeSPL", b), ("snpSPL", g), ("ucodeSPL", h)]
+            [0, a, b, g, h]
         };
         Ok(Self {
             product,
             hwid: hex::encode(hwid),
-            spl,
+            spl: spl(turin, parts),
             vcek: vcek.der().to_vec(),
             chain: format!("{}{}", ask.pem(), ark.pem()),
             crl: crl.der().to_vec(),

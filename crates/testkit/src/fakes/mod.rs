@@ -11,7 +11,7 @@
 //! | [`tpm`] | `/dev/tpmrm0` of an Azure VM |
 //! | [`imds`] | Azure's metadata service, on loopback |
 //! | [`nvml`] | `libnvidia-ml.so.1`, compiled when a test asks for it |
-//! | [`collateral`] | Intel's PCS, a PCCS, AMD's KDS, NVIDIA's RIM service and OCSP responder |
+//! | [`collateral`] | Intel's PCS, a PCCS, AMD's KDS, NVIDIA's RIM, OCSP and attestation services |
 
 pub mod agent;
 pub mod collateral;

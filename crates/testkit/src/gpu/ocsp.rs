@@ -44,6 +44,13 @@ impl Answer {
         }
     }
 
+    /// Whether an OCSPRequest (DER) of one certificate asks for it.
+    pub fn is_asked_for(&self, request: &[u8]) -> bool {
+        let hash = octets(&Sha384::digest(self.issuer_key.point()));
+        let serial = integer(&self.serial);
+        request.ends_with(&[hash, serial].concat())
+    }
+
     /// DER of the response.
     pub fn sign(&self) -> Vec<u8> {
         let hash = |bytes: &[u8]| octets(&Sha384::digest(bytes));

@@ -86,6 +86,19 @@ impl Profile {
         format!("{a:02X}.{b:02X}.{c:02X}.{d:02X}.{e:02X}")
     }
 
+    /// Names of its manifests at NVIDIA's service: the driver's and the video
+    /// BIOS's.
+    pub fn manifest_ids(&self) -> [String; 2] {
+        let cc = if self.chip == "GH100" { "" } else { "CC_" };
+        [
+            format!("NV_GPU_{cc}DRIVER_{}_{}", self.chip, self.driver),
+            format!(
+                "NV_GPU_VBIOS_1010_0200_882_{}",
+                self.vbios().replace('.', "")
+            ),
+        ]
+    }
+
     /// Request and response, up to the signature.
     pub fn unsigned(&self, nonce: &[u8; 32]) -> Vec<u8> {
         let mut record = Vec::new();
