@@ -9,7 +9,7 @@ use super::device::ALGORITHMS;
 use crate::x509::{Algorithm, Certificate, Window};
 use der::{
     Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
-    asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier},
+    asn1::{AnyRef, BitStringRef, GeneralizedTime, Null, ObjectIdentifier},
 };
 use sha2::{Digest as _, Sha256, Sha384};
 use x509_cert::{
@@ -389,7 +389,9 @@ impl CertId {
     /// the answer is stapled for everybody. `None` if it cannot be encoded.
     pub fn request(&self) -> Option<Vec<u8>> {
         let octets = |bytes: &[u8]| tlv(Tag::OctetString, bytes);
-        let algorithm = tlv(Tag::Sequence, &SHA384.to_der().ok()?)?;
+        // With NULL for parameters, as NVIDIA's own tools ask.
+        let algorithm = [SHA384.to_der().ok()?, Null.to_der().ok()?].concat();
+        let algorithm = tlv(Tag::Sequence, &algorithm)?;
         let mut serial = self.serial.clone();
         if serial.first().is_none_or(|byte| byte & 0x80 != 0) {
             serial.insert(0, 0);
@@ -428,8 +430,9 @@ mod tests {
     fn a_request_has_one_certificate() {
         let id = |serial: &[u8]| CertId::from_parts([1; 48], [2; 48], serial);
         let der = id(&[3, 4, 5]).and_then(|id| id.request()).unwrap();
-        // Five sequences, the algorithm, two digests, the number.
-        assert_eq!(der.len(), 5 * 2 + 13 + 2 * 50 + 5);
+        // Five sequences, the outermost of 128 bytes, the algorithm, two
+        // digests, the number.
+        assert_eq!(der.len(), 5 * 2 + 1 + 15 + 2 * 50 + 5);
         assert!(der.ends_with(&[0x02, 3, 3, 4, 5]));
         let der = id(&[0x80]).and_then(|id| id.request()).unwrap();
         assert!(der.ends_with(&[0x02, 2, 0, 0x80]));
