@@ -209,7 +209,7 @@ fn examine<'a>(
     let result = verify(gpu, &report, root, case.clock.now_s())
         .map_err(|refusal| Refusal::new(refusal.reason, format!("GPU {at}: {}", refusal.detail)));
     verdict.gpus.push(facts(gpu, &report, result.as_ref().ok()));
-    let device = verdict.chain("gpu_report", root, result)?;
+    let device = verdict.link("gpu_report", root, result)?;
     Some((device, report))
 }
 
