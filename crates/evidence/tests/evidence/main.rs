@@ -28,5 +28,6 @@ mod session;
 mod sgx;
 mod snp;
 mod speed;
+mod vectors;
 mod vendors;
 mod x509;
