@@ -157,7 +157,7 @@ async fn the_collector_brings_the_gpus_into_every_session() {
     }
     assert!(verdict.accept().is_err());
     let opened = world.client().open_session().await;
-    assert_eq!(opened.unwrap_err().code(), Code::EvidenceRejected);
+    assert_eq!(opened.err().unwrap().code(), Code::EvidenceRejected);
 }
 
 /// Where this user may look: of processes like it the system hides that.
