@@ -13,6 +13,7 @@ mod captured_snp_nitro;
 mod ccel;
 mod common;
 mod containers;
+mod containers_azure;
 mod dstack;
 mod ear;
 mod golden;
