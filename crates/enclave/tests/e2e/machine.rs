@@ -10,12 +10,17 @@ use soundproof_attester::{
     collector::Collector,
     detect::detect,
 };
+use soundproof_protocol::{
+    attestation::{Platform, Role},
+    binding::Binding,
+    digest::Digest,
+};
 use soundproof_testkit::{
     fakes::{
         self,
         agent::{self, FakeAgent},
         imds::{self, FakeImds},
-        tpm,
+        tpm::{self, FakeTpm},
     },
     server::{ServerOptions, ServerProcess, executable},
 };
@@ -68,7 +73,7 @@ fn metadata() {
         return;
     }
     let own = executable(OsStr::new("soundproofd")).unwrap();
-    let collector = Collector::of(own);
+    let collector = Arc::new(Collector::of(own));
     let report = tpm::td_report(&[9; 64]).try_into().unwrap();
     // Nobody is there yet.
     let error = collector.td_quote(&report).unwrap_err();
@@ -104,6 +109,21 @@ fn metadata() {
         imds.behave(|now| (now.status, now.body) = (None, None));
         assert!(collector.td_quote(&report).is_ok());
     }
+
+    // A keeper's module, which asks the vTPM itself and the host through it.
+    let (folder, runtime) = (tempfile::tempdir().unwrap(), b"{}");
+    let data = tpm::vouching(runtime);
+    let hcl = tpm::hcl_report(false, &tpm::td_report(&data), runtime);
+    let mut machine = fakes::machine(folder.path()).with_collector(collector);
+    machine.tpm = FakeTpm::new(hcl, tpm::Behaviour::default());
+    let azure = detect(&machine).unwrap();
+    assert_eq!(azure.platform(), Platform::AzureTdx);
+    let root = Digest([7; 32]);
+    let binding = Binding::new(Platform::AzureTdx, Role::Keeper, root, None, None);
+    let statement = azure.evidence(&binding).unwrap().statement.0;
+    let carries = |bytes: &[u8]| statement.windows(bytes.len()).any(|part| part == bytes);
+    assert!(carries(&fakes::unsigned_tdx_quote(&data)));
+    assert!(carries(binding.tpm_nonce().as_bytes()));
 }
 
 #[test]
