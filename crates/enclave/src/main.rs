@@ -63,6 +63,12 @@ fn main() -> ExitCode {
             Err(error) => failed(&error.to_string()),
         };
     }
+    // Before there is a second thread: each has its own.
+    if matches!(arguments.role, Some(Role::Gateway))
+        && let Err(error) = gateway_role::give_up_capabilities()
+    {
+        return failed(&format!("privileges cannot be given up: {error}"));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
