@@ -1,18 +1,33 @@
-// node verdict.mjs MODULE.wasm SESSION POLICY NOW_MS: prints the verdict of the
-// module. It gets no import: a verdict needs no clock, no randomness, no I/O.
-import { readFile } from "node:fs/promises";
+// node verdict.mjs MODULE.wasm FOLDER: judges every case that has a NAME.verdict
+// beside it, and compares. The module gets no import: a verdict needs no clock,
+// no randomness, no I/O.
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 
-const [module, session, policy, now] = process.argv.slice(2);
-const { instance } = await WebAssembly.instantiate(await readFile(module), {});
-const { memory, room, verdict } = instance.exports;
+const [file, folder] = process.argv.slice(2);
+const module = await WebAssembly.compile(await readFile(file));
+const names = (await readdir(folder)).filter((name) => name.endsWith(".verdict")).sort();
+let exports;
+let accepted = 0;
 
-const put = (bytes) => {
-  const at = room(bytes.length);
-  new Uint8Array(memory.buffer, at, bytes.length).set(bytes);
-  return [at, bytes.length];
-};
-const places = [put(await readFile(session)), put(await readFile(policy))].flat();
-const at = verdict(...places, BigInt(now));
-const length = new DataView(memory.buffer).getUint32(at, true);
-const text = new Uint8Array(memory.buffer, at + 4, length);
-process.stdout.write(new TextDecoder().decode(text));
+for (const [at, name] of names.entries()) {
+  // Memory that the module gave is never freed: a new one now and then.
+  if (at % 50 === 0) exports = (await WebAssembly.instantiate(module, {})).exports;
+  const { memory, room, case: read, verdict } = exports;
+  const bytes = await readFile(join(folder, name.slice(0, -".verdict".length)));
+  const place = room(bytes.length);
+  new Uint8Array(memory.buffer, place, bytes.length).set(bytes);
+  const one = read(place, bytes.length);
+  if (one === 0) throw new Error(`${name}: no case`);
+  const text = verdict(one);
+  const length = new DataView(memory.buffer).getUint32(text, true);
+  const said = new TextDecoder().decode(new Uint8Array(memory.buffer, text + 4, length));
+  const native = await readFile(join(folder, name), "utf8");
+  if (said !== native) {
+    console.error(`the verdict on ${name} differs in WebAssembly:\n${native}\n${said}`);
+    process.exit(1);
+  }
+  if (said.endsWith("accepted: true\n")) accepted += 1;
+}
+if (accepted === 0 || accepted === names.length) throw new Error("nothing is compared");
+console.log(`${names.length} verdicts, ${accepted} of them accepting`);

@@ -12,7 +12,7 @@ mod cases;
 
 use cases::Case;
 use rustix::time::{ClockId, clock_gettime};
-use soundproof_protocol::{attestation::Platform, cbor};
+use soundproof_protocol::attestation::Platform;
 use std::{fs, path::Path};
 
 /// Milliseconds of this thread's processor time.
@@ -48,23 +48,6 @@ fn say(what: &str, platform: &str, case: &str, [median, p95, least]: [f64; 3]) {
     );
 }
 
-/// Evidence, endorsements, trust configuration, policy: each after its length.
-fn leave(case: &Case, path: &Path) {
-    let policy = case.policy.as_ref().map(|policy| policy.to_toml().unwrap());
-    let mut out = Vec::new();
-    for part in [
-        cbor::to_vec(&case.evidence),
-        cbor::to_vec(&case.endorsements),
-        cbor::to_vec(&case.trust),
-        policy.unwrap_or_default().into_bytes(),
-        case.now_ms.to_le_bytes().to_vec(),
-    ] {
-        out.extend((part.len() as u32).to_le_bytes());
-        out.extend(part);
-    }
-    fs::write(path, out).unwrap();
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [out, runs] = arguments.as_slice() else {
@@ -82,7 +65,7 @@ fn main() {
             measure(runs, || assert!(case.judge().verified)),
         );
         let name = format!("{index:02} {platform} {}", case.name).replace([' ', ','], "-");
-        leave(case, &Path::new(out).join(name));
+        fs::write(Path::new(out).join(name), case.to_vec(case)).unwrap();
         let bare: Option<(&str, Box<dyn FnMut()>)> = match case.evidence.platform {
             Platform::Tdx | Platform::Sgx | Platform::Software => {
                 Some(("dcap-qvl", bare::dcap(case)))

@@ -49,7 +49,7 @@ pub fn explain_gpus(gpu: &Bytes, software_anchor: Option<&Anchor>, now_ms: u64) 
     crate::gpu::explain(&mut verdict, &case, software_anchor.map(Anchor::der));
     let failed = verdict.failures().next().is_some();
     GpusExplained {
-        verified: verdict.verified && !failed,
+        verified: !verdict.gpus.is_empty() && !failed,
         checks: verdict.checks,
         gpus: verdict.gpus,
     }

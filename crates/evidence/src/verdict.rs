@@ -217,11 +217,22 @@ impl Verdict {
         root: Root<'_>,
         result: Result<T, Refusal>,
     ) -> Option<T> {
+        self.verified = !self.refused;
+        self.link(name, root, result)
+    }
+
+    /// A chain beside the one that evidence rests on, such as a GPU's: it
+    /// verifies nothing that was not verified before it.
+    pub(crate) fn link<T>(
+        &mut self,
+        name: &'static str,
+        root: Root<'_>,
+        result: Result<T, Refusal>,
+    ) -> Option<T> {
         let expected = format!("verifies under {}", root.words());
         match result {
             Ok(value) => {
-                self.verified = !self.refused;
-                if root == Root::Vendor {
+                if self.verified && root == Root::Vendor {
                     self.vector.note(Claim::Hardware, 2);
                     self.vector.note(Claim::RuntimeOpaque, 2);
                 }

@@ -1,67 +1,47 @@
-//! Verdicts in WebAssembly are those of the native build: `xtask/verdict`,
-//! compiled twice, judges the same session, once accepted, once too late, and
-//! once by a policy that accepts nothing.
+//! Verdicts in WebAssembly are those of the native build: `xtask/verdict` judges
+//! what the example `mutations` leaves, evidence of every platform, sound and
+//! changed, and says the same of it, word for word.
 
 use super::Toolchain;
 use crate::shell::{self, Failure, Result};
-use std::{path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
-/// A moment at which the session's evidence is valid, and one long after.
-const NOW_MS: &str = "1780000000000";
-const LATER_MS: &str = "1980000000000";
-
-/// The optimised module, and what a verdict takes in it.
-pub(super) fn time(toolchain: &Toolchain, cases: &[PathBuf], runs: usize) -> Result<String> {
-    let package = shell::root().join("xtask/verdict");
+/// The optimised module.
+fn module(toolchain: &Toolchain) -> Result<PathBuf> {
     let mut module = toolchain.cargo();
-    module.arg("--release").current_dir(&package);
+    module
+        .arg("--release")
+        .current_dir(shell::root().join("xtask/verdict"));
     shell::run("verdict module", &mut module)?;
+    Ok(Toolchain::target_dir().join("wasm32-unknown-unknown/release/verdict.wasm"))
+}
+
+fn node(script: &str, module: PathBuf) -> Command {
     let mut node = shell::command("node");
-    node.arg(package.join("time.mjs"))
-        .arg(Toolchain::target_dir().join("wasm32-unknown-unknown/release/verdict.wasm"))
-        .arg(runs.to_string())
-        .args(cases);
-    shell::output(&mut node)
+    node.arg(shell::root().join("xtask/verdict").join(script))
+        .arg(module);
+    node
+}
+
+/// What a verdict takes in it.
+pub(super) fn time(toolchain: &Toolchain, cases: &[PathBuf], runs: usize) -> Result<String> {
+    let mut node = node("time.mjs", module(toolchain)?);
+    shell::output(node.arg(runs.to_string()).args(cases))
 }
 
 pub(super) fn compare(toolchain: &Toolchain) -> Result {
-    let package = shell::root().join("xtask/verdict");
-    let mut module = toolchain.cargo();
-    shell::run("verdict module", module.current_dir(&package))?;
-    let mut native = shell::cargo();
-    let target = Toolchain::target_dir();
-    native
-        .args(["build", "--quiet", "--locked"])
-        .current_dir(&package);
-    shell::run("verdict", native.env("CARGO_TARGET_DIR", &target))?;
-
-    let seeds = shell::root().join("fuzz/seeds");
-    let session = seeds.join("session_evidence/one");
-    let policy = seeds.join("policy/software.toml");
-    let cases = [
-        (&policy, NOW_MS, true),
-        (&policy, LATER_MS, false),
-        (&seeds.join("policy/empty.toml"), NOW_MS, false),
-    ];
-    for (policy, now, accepted) in cases {
-        let judge =
-            |mut command: Command| shell::output(command.arg(&session).arg(policy).arg(now));
-        let mut node = shell::command("node");
-        node.arg(package.join("verdict.mjs"));
-        node.arg(target.join("wasm32-unknown-unknown/debug/verdict.wasm"));
-        let in_wasm = judge(node)?;
-        let native = judge(shell::command(target.join("debug/verdict")))?;
-        if in_wasm != native {
-            return Err(Failure::new(format!(
-                "the verdict differs in WebAssembly:\n{native}\n{in_wasm}"
-            )));
-        }
-        if !native.ends_with(&format!("accepted: {accepted}\n")) {
-            return Err(Failure::new(format!(
-                "the verdict is not as expected:\n{native}"
-            )));
-        }
+    let folder = shell::target_dir().join("xtask/verdicts");
+    let failed = |error| Failure::of(folder.display(), error);
+    // What is left of an earlier run is of an earlier format.
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(failed)?;
     }
-    eprintln!("== the verdict is the same in WebAssembly");
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let mut leave = shell::cargo();
+    leave.args(["run", "--release", "--quiet", "--locked"]);
+    leave.args(["-p", "soundproof-evidence", "--example", "mutations"]);
+    shell::run("verdicts", leave.args(["--", "leave"]).arg(&folder))?;
+    let compared = shell::output(node("verdict.mjs", module(toolchain)?).arg(&folder))?;
+    eprintln!("== the same in WebAssembly: {}", compared.trim());
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! `judge`: a session, a policy and a time in; the verdict as JSON out. And the
-//! same over WebAssembly's C ABI, for `verdict.mjs`.
+//! Judges evidence in WebAssembly: what the example `mutations` of
+//! `soundproof-evidence` leaves goes in, the verdict comes out, over
+//! WebAssembly's C ABI, for `verdict.mjs` and `time.mjs`.
 
 use soundproof_evidence::{Policy, Verdict, appraise, explain, fuzz};
 use soundproof_protocol::{
@@ -10,19 +11,21 @@ use soundproof_protocol::{
     trust::TrustConfiguration,
 };
 
-/// What `bench/verdict` leaves: evidence, endorsements, trust configuration,
-/// policy, time, each after its length. Read once, judged as often as wanted.
+/// Read once, judged as often as wanted.
 pub struct Case {
-    evidence: Evidence,
-    endorsements: Endorsements,
-    trust: TrustConfiguration,
+    what: What,
     policy: Policy,
     now_ms: u64,
-    binding: Binding,
+}
+
+enum What {
+    /// An encoded session, as a client gets it.
+    Session(Vec<u8>),
+    Evidence(Box<(Evidence, Endorsements, TrustConfiguration, Binding)>),
 }
 
 impl Case {
-    /// None if it is not what `bench/verdict` leaves.
+    /// None if it is not of that form.
     pub fn read(mut bytes: &[u8]) -> Option<Self> {
         let mut part = || {
             let (len, rest) = bytes.split_first_chunk()?;
@@ -30,37 +33,42 @@ impl Case {
             bytes = rest;
             Some(part)
         };
-        let evidence: Evidence = cbor::from_slice(part()?, 2 * MAX_EVIDENCE).ok()?;
-        let endorsements = cbor::from_slice(part()?, 2 * MAX_ENDORSEMENTS).ok()?;
-        let trust = TrustConfiguration::from_slice(part()?).ok()?;
-        let policy = Policy::from_toml(core::str::from_utf8(part()?).ok()?).ok()?;
-        let now_ms = u64::from_le_bytes(*part()?.first_chunk()?);
-        let root = Digest([5; 32]);
-        let gpu = evidence.gpu_digest();
-        let binding = Binding::new(evidence.platform, Role::Keeper, root, gpu, None);
+        let [session, evidence, endorsements, trust, bound, policy] =
+            [part()?, part()?, part()?, part()?, part()?, part()?];
+        let now_ms = u64::from_le_bytes(bytes.try_into().ok()?);
+        let policy = Policy::from_toml(core::str::from_utf8(policy).ok()?).ok()?;
+        let what = if session.is_empty() {
+            let evidence: Evidence = cbor::from_slice(evidence, 8 * MAX_EVIDENCE).ok()?;
+            let (platform, gpu) = cbor::from_slice(bound, 64).ok()?;
+            let binding = Binding::new(platform, Role::Keeper, Digest([5; 32]), gpu, None);
+            let endorsements = cbor::from_slice(endorsements, 8 * MAX_ENDORSEMENTS).ok()?;
+            let trust = TrustConfiguration::from_slice(trust).ok()?;
+            What::Evidence(Box::new((evidence, endorsements, trust, binding)))
+        } else {
+            What::Session(session.to_vec())
+        };
         Some(Self {
-            evidence,
-            endorsements,
-            trust,
+            what,
             policy,
             now_ms,
-            binding,
         })
     }
 
-    /// By its policy; explained, if that accepts no platform.
-    pub fn judge(&self) -> Verdict {
-        if self.policy.platform.accepted().is_empty() {
-            return explain(&self.evidence, &self.endorsements, self.now_ms);
+    /// By its policy; explained, if that accepts no platform. None if it is a
+    /// session that does not decode.
+    pub fn judge(&self) -> Option<Verdict> {
+        match &self.what {
+            What::Session(session) => fuzz::session(session, &self.policy, self.now_ms),
+            What::Evidence(parts) => {
+                let (evidence, endorsements, trust, binding) = &**parts;
+                Some(if self.policy.platform.accepted().is_empty() {
+                    explain(evidence, endorsements, self.now_ms)
+                } else {
+                    let (policy, now_ms) = (&self.policy, self.now_ms);
+                    appraise(evidence, endorsements, binding, trust, policy, now_ms)
+                })
+            }
         }
-        appraise(
-            &self.evidence,
-            &self.endorsements,
-            &self.binding,
-            &self.trust,
-            &self.policy,
-            self.now_ms,
-        )
     }
 }
 
@@ -83,22 +91,7 @@ pub unsafe extern "C" fn case(bytes: *const u8, len: usize) -> *const Case {
 pub unsafe extern "C" fn judge_case(case: *const Case) -> u32 {
     // SAFETY: the caller's promise.
     let case = unsafe { &*case };
-    u32::from(case.judge().verified)
-}
-
-/// The verdict on an encoded session under a policy in TOML, as JSON; why there
-/// is none, if there is none.
-pub fn judge(session: &[u8], policy: &str, now_ms: u64) -> String {
-    let policy = match Policy::from_toml(policy) {
-        Ok(policy) => policy,
-        Err(error) => return format!("policy: {error}"),
-    };
-    let Some(verdict) = fuzz::session(session, &policy, now_ms) else {
-        return "session: it does not decode".into();
-    };
-    let json = serde_json::to_string(&verdict).unwrap_or_default();
-    let accepted = verdict.accept().is_ok();
-    format!("{json}\naccepted: {accepted}\n")
+    u32::from(case.judge().is_some_and(|verdict| verdict.verified))
 }
 
 /// Bytes for the caller to fill, or to read; never freed.
@@ -107,27 +100,20 @@ pub extern "C" fn room(len: usize) -> *mut u8 {
     Box::leak(vec![0; len].into_boxed_slice()).as_mut_ptr()
 }
 
-/// Judges what lies at two places that [`room`] gave; answers with the place of
-/// a length (4 bytes, little endian) and the text.
+/// Judges a case; answers with the place of a length (4 bytes, little endian)
+/// and of the verdict as text.
 ///
 /// # Safety
-/// Both places must be filled, and of these lengths.
+/// [`case`] gave the place.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn verdict(
-    session: *const u8,
-    session_len: usize,
-    policy: *const u8,
-    policy_len: usize,
-    now_ms: u64,
-) -> *const u8 {
+pub unsafe extern "C" fn verdict(case: *const Case) -> *const u8 {
     // SAFETY: the caller's promise.
-    let (session, policy) = unsafe {
-        (
-            std::slice::from_raw_parts(session, session_len),
-            std::slice::from_raw_parts(policy, policy_len),
-        )
-    };
-    let text = judge(session, &String::from_utf8_lossy(policy), now_ms);
+    let case = unsafe { &*case };
+    let text = case.judge().map_or("it does not decode".into(), |verdict| {
+        let json = serde_json::to_string(&verdict).unwrap_or_default();
+        let accepted = verdict.accept().is_ok();
+        format!("{json}\naccepted: {accepted}\n")
+    });
     let mut said = (text.len() as u32).to_le_bytes().to_vec();
     said.extend_from_slice(text.as_bytes());
     Box::leak(said.into_boxed_slice()).as_ptr()

@@ -14,7 +14,7 @@ use soundproof::{
     },
     now_ms,
     protocol::{
-        attestation::{Endorsements, Evidence, MAX_ENDORSEMENTS},
+        attestation::{Endorsements, Evidence},
         error::Code,
         receipt::SessionEvidence,
         transcript::Transcript,
@@ -29,9 +29,11 @@ pub(crate) struct Args {
     /// a GPU's report; an event log; a token: as it is, in JSON, hex or base64
     file: PathBuf,
     /// The vendor's certificates and collateral, without which little can be
-    /// verified: DCAP collateral in JSON, or as `collateral fetch` writes it
+    /// verified: DCAP collateral in JSON; for SEV-SNP certificates and list of
+    /// AMD's, in DER or PEM, in as many files as they are; or as `collateral
+    /// fetch` writes it
     #[arg(long, value_name = "FILE")]
-    endorsements: Option<PathBuf>,
+    endorsements: Vec<PathBuf>,
     /// A software platform's anchor
     #[arg(long, value_name = "FILE")]
     anchor: Option<PathBuf>,
@@ -85,12 +87,12 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let verdict = match &opened.found {
         Found::Session(found) => {
             session = Some(session_facts(found));
-            let endorsements = endorsements(args, &found.evidence)?;
-            let endorsements = endorsements.as_ref().unwrap_or(&found.endorsements);
+            let named = endorsements(args, &found.evidence, Some(&found.endorsements))?;
+            let endorsements = named.as_ref().unwrap_or(&found.endorsements);
             Some(explain_under(&found.evidence, endorsements, anchor, now_ms))
         }
         Found::Evidence(evidence, beside) => {
-            let named = endorsements(args, evidence)?;
+            let named = endorsements(args, evidence, beside.as_deref())?;
             let none = Endorsements::new(evidence.platform, Vec::new());
             let endorsements = named.as_ref().or(beside.as_deref()).unwrap_or(&none);
             Some(explain_under(evidence, endorsements, anchor, now_ms))
@@ -123,22 +125,30 @@ fn anchor(args: &Args) -> Result<Option<Anchor>, Failure> {
         .map_err(|error| Failure::new(Code::PolicyInvalid, error.to_string()))
 }
 
-fn endorsements(args: &Args, evidence: &Evidence) -> Result<Option<Endorsements>, Failure> {
-    let Some(path) = &args.endorsements else {
-        return Ok(None);
-    };
-    let bytes = files::read(path, MAX_BUNDLE)?;
+fn endorsements(
+    args: &Args,
+    evidence: &Evidence,
+    beside: Option<&Endorsements>,
+) -> Result<Option<Endorsements>, Failure> {
+    let files = args.endorsements.iter();
+    let files: Vec<_> = files
+        .map(|path| files::read(path, MAX_BUNDLE))
+        .collect::<Result<_, _>>()?;
     // A bundle that has those of this machine.
-    if let Ok(bundle) = Bundle::from_slice(&bytes)
+    if let [bytes] = files.as_slice()
+        && let Ok(bundle) = Bundle::from_slice(bytes)
         && let Ok(found) = bundle.endorse(evidence, None)
     {
         return Ok(Some(found));
     }
-    // As a server sends them, or the vendor's bytes alone.
-    let sent = soundproof::protocol::cbor::from_slice(&bytes, MAX_ENDORSEMENTS);
-    Ok(Some(sent.unwrap_or_else(|_| {
-        Endorsements::new(evidence.platform, bytes)
-    })))
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let found = container::endorsements(evidence, beside, &files);
+    let what = "--endorsements: not what this platform's vendor hands out";
+    found
+        .map(Some)
+        .ok_or_else(|| Failure::new(Code::EvidenceRejected, what))
 }
 
 /// What the session's transcript says; the evidence vouches for it where its

@@ -3,7 +3,10 @@
 
 use soundproof_attester::Attester as _;
 use soundproof_evidence::{
-    Outcome, Policy, Verdict, appraise, explain,
+    Outcome, Policy, Verdict, appraise,
+    container::{self, Found},
+    explain,
+    gpu::{Gpu, GpuKind},
     policy::{Anchor, GpuRules, Software, TrustRules, observed},
     snp::{Product, SnpCollateral},
     x509,
@@ -50,6 +53,26 @@ impl Case {
         }
     }
 
+    /// For `xtask/verdict`, which judges it in WebAssembly: a session (none),
+    /// evidence, endorsements, trust configuration, policy, each after its
+    /// length, and the time; of the binding what it is made of beside [`ROOT`],
+    /// which is in `sound`, the case before it was changed.
+    pub(crate) fn to_vec(&self, sound: &Self) -> Vec<u8> {
+        let policy = self.policy.as_ref().map(|policy| policy.to_toml().unwrap());
+        let bound = (sound.evidence.platform, sound.evidence.gpu_digest());
+        framed(
+            &[
+                &[],
+                &cbor::to_vec(&self.evidence),
+                &cbor::to_vec(&self.endorsements),
+                &cbor::to_vec(&self.trust),
+                &cbor::to_vec(&bound),
+                policy.unwrap_or_default().as_bytes(),
+            ],
+            self.now_ms,
+        )
+    }
+
     pub(crate) fn accepts(&self, verdict: &Verdict) -> bool {
         match &self.policy {
             Some(_) => verdict.clone().accept().is_ok(),
@@ -59,6 +82,17 @@ impl Case {
             }
         }
     }
+}
+
+/// Parts, each after its length (4 bytes, little endian), and the time.
+pub(crate) fn framed(parts: &[&[u8]], now_ms: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts {
+        out.extend((part.len() as u32).to_le_bytes());
+        out.extend(*part);
+    }
+    out.extend(now_ms.to_le_bytes());
+    out
 }
 
 pub(crate) fn all() -> Vec<Case> {
@@ -228,62 +262,84 @@ fn read(name: &str) -> Option<Vec<u8>> {
     bytes
 }
 
-/// What real machines made: a time at which it is valid, statement,
-/// endorsements.
+/// A capture's evidence, out of whatever it is wrapped in.
+fn statement(name: &str) -> Option<Vec<u8>> {
+    match container::open(&read(name)?).ok()?.found {
+        Found::Evidence(evidence, _) => Some(evidence.statement.0),
+        _ => None,
+    }
+}
+
+/// A real GPU's.
+fn hopper() -> Option<Bytes> {
+    let report = hex::decode(read("nvidia/hopper_report.hex.txt")?.trim_ascii()).ok()?;
+    Some(gpu::evidence(vec![Gpu {
+        kind: GpuKind::Nvidia,
+        report: Bytes(report),
+        chain: Bytes(read("nvidia/hopper_cert_chain_good.txt")?),
+    }]))
+}
+
+/// What real machines made, at a time at which it is valid.
 fn captures() -> Vec<Case> {
-    let tdx = |collateral: &str| read(collateral);
-    let snp = || {
-        let chain = x509::read_pem(&read("snp/cert_chain_milan.pem")?, 2).ok()?;
+    let snp = |certificate: &str, chain: &str| {
+        let chain = x509::read_pem(&read(chain)?, 2).ok()?;
         let collateral = SnpCollateral {
-            certificate: Bytes(read("snp/vcek_milan.der")?),
+            certificate: Bytes(read(certificate)?),
             chain: chain.iter().map(|c| Bytes(c.der().to_vec())).collect(),
             crl: None,
         };
         Some(collateral.to_vec())
     };
-    let hex = |name: &str| hex::decode(read(name)?.trim_ascii()).ok();
-    let nitro = || Some(read("nitro/nitro_attestation.bin")?.split_off(4));
-    [
+    let cases = [
         (
             "capture, quote v4",
             Platform::Tdx,
             1_750_400_000_000,
-            read("tdx/tdx_quote"),
-            tdx("tdx/tdx_quote_collateral.json"),
+            statement("tdx/tdx_quote"),
+            read("tdx/tdx_quote_collateral.json"),
         ),
         (
             "capture, quote v3",
             Platform::Sgx,
             1_750_400_000_000,
-            read("tdx/sgx_quote"),
-            tdx("tdx/sgx_quote_collateral.json"),
+            statement("tdx/sgx_quote"),
+            read("tdx/sgx_quote_collateral.json"),
         ),
         (
             "capture, report v2, Milan",
             Platform::Snp,
             1_717_200_000_000,
-            hex("snp/report_milan.hex"),
-            snp(),
+            statement("snp/report_milan.hex"),
+            snp("snp/vcek_milan.der", "snp/cert_chain_milan.pem"),
         ),
         (
             "capture, document",
             Platform::Nitro,
             1_766_668_537_578,
-            nitro(),
+            statement("nitro/nitro_attestation.bin"),
             Some(Vec::new()),
         ),
-    ]
-    .into_iter()
-    .filter_map(|(name, platform, now_ms, statement, body)| {
-        Some(Case {
-            name,
-            evidence: evidence(platform, statement?),
-            endorsements: Endorsements::new(platform, body?),
-            binding: binding(platform),
-            now_ms,
-            policy: None,
-            trust: session::trust(),
+    ];
+    let mut cases: Vec<Case> = cases
+        .into_iter()
+        .filter_map(|(name, platform, now_ms, statement, body)| {
+            Some(Case {
+                name,
+                evidence: evidence(platform, statement?),
+                endorsements: Endorsements::new(platform, body?),
+                binding: binding(platform),
+                now_ms,
+                policy: None,
+                trust: session::trust(),
+            })
         })
-    })
-    .collect()
+        .collect();
+    let quote = cases.iter().find(|case| case.name == "capture, quote v4");
+    if let (Some(mut case), Some(gpu)) = (quote.cloned(), hopper()) {
+        case.name = "captures, quote v4 and a GPU's report";
+        case.evidence.gpu = Some(gpu);
+        cases.push(case);
+    }
+    cases
 }

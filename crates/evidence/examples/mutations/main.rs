@@ -1,4 +1,5 @@
-//! Bad input, tried systematically: `cargo xtask mutations`.
+//! Bad input, tried systematically: `cargo xtask mutations`. With `leave DIR`,
+//! some of it is left there for `cargo xtask wasm`, with its verdicts.
 //!
 //! Every case is evidence that verifies: of each software platform, and the
 //! captures of real machines where they are there. Each byte is changed, each
@@ -11,6 +12,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // a task, not the library
 
 mod cases;
+mod leave;
 mod mutate;
 
 use cases::Case;
@@ -142,11 +144,18 @@ fn ranges(mut offsets: Vec<usize>) -> String {
 }
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let cases = cases::all();
+    if let [command, folder] = arguments.as_slice()
+        && command == "leave"
+    {
+        leave::leave(&cases, folder.as_ref());
+        return ExitCode::SUCCESS;
+    }
     std::panic::set_hook(Box::new(|_| {}));
     // For a quick look: every so-manieth byte only.
-    let every = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let every = arguments.first().and_then(|text| text.parse().ok());
     let every = every.unwrap_or(1).max(1);
-    let cases = cases::all();
     let mut faults = Vec::new();
     println!(
         "| platform | evidence | inputs tried | accepted wrongly | crashes | slowest verdict |"

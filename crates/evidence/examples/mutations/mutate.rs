@@ -8,9 +8,6 @@ use soundproof_protocol::{
     digest::Digest,
 };
 
-/// Parts longer than this are changed at every seventh byte only.
-const EVERY_BYTE: usize = 24 * 1024;
-
 /// A part of the evidence or of its endorsements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Part {
@@ -122,8 +119,7 @@ pub(crate) fn all(case: &Case, others: &[Case], every: usize) -> Vec<Change> {
         let Some(len) = part(&mut copy, of).map(|bytes| bytes.len()) else {
             continue;
         };
-        let step = if len > EVERY_BYTE { 7 } else { 1 } * every;
-        for at in (0..len).step_by(step) {
+        for at in (0..len).step_by(every) {
             let change = |with| Change::Bytes { part: of, at, with };
             changes.push(change(With::Flipped));
             changes.push(Change::Cut(of, at));

@@ -112,15 +112,17 @@ impl<H: AzureHardware> Judge for Azure<H> {
             ..*case
         };
         let hardware = H::examine(verdict, &case, root)?;
+        let vouched = hardware.carried() == runtime.report_data();
+        verdict.verified &= vouched;
         verdict.check(
             "runtime_data",
-            hardware.carried() == runtime.report_data(),
+            vouched,
             Reason::AzureRuntimeData,
             hex::encode(runtime.report_data()),
             hex::encode(hardware.carried()),
         );
         let quote = quote(&statement, &attest, &runtime);
-        verdict.chain("tpm_quote", root, quote);
+        verdict.link("tpm_quote", root, quote);
         let facts = AzureFacts {
             hardware: verdict.facts.take(),
             vm: runtime.configuration().clone(),

@@ -24,6 +24,9 @@ impl Collateral {
         if bytes.len() > MAX_ENDORSEMENTS {
             return Err(malformed("too long"));
         }
+        if bytes.is_empty() {
+            return Err(malformed("none"));
+        }
         let raw: QuoteCollateralV3 =
             serde_json::from_slice(bytes).map_err(|_| malformed("not DCAP collateral in JSON"))?;
         let tcb_info: TcbInfo =

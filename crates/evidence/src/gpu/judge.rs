@@ -217,7 +217,7 @@ fn examine<'a>(
         }
     });
     verdict.gpus.push(facts(gpu, &report, result.as_ref().ok()));
-    let device = verdict.chain("gpu_report", root, result)?;
+    let device = verdict.link("gpu_report", root, result)?;
     Some((device, report))
 }
 

@@ -11,7 +11,7 @@ use quick_xml::{
     events::{BytesStart, Event as Raw},
     reader::Reader,
 };
-use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
+use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 /// Bytes of a document that is read at most; NVIDIA's have 20 to 30 KiB.
 pub(crate) const MAX_XML: usize = 256 * 1024;
@@ -34,7 +34,8 @@ pub(crate) struct Name {
 
 impl Name {
     pub(crate) fn is(&self, namespace: &str, local: &str) -> bool {
-        self.namespace == namespace && self.local == local
+        // Local parts differ early; namespaces are long, and often the same.
+        self.local == local && self.namespace == namespace
     }
 
     /// The local part, if the name is of that namespace.
@@ -51,11 +52,14 @@ impl Name {
     }
 }
 
+/// Shared with the element around, unless it declares another.
+type Scope = Arc<BTreeMap<String, String>>;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Element {
     pub(crate) name: Name,
     /// Namespaces in scope, by prefix; the empty prefix is the default one.
-    scope: BTreeMap<String, String>,
+    scope: Scope,
     attributes: Vec<(Name, String)>,
 }
 
@@ -285,8 +289,8 @@ impl Builder {
             return Err("elements nested too deep, or after the outermost");
         }
         let mut scope = match self.open.last().and_then(|at| self.events.get(*at)) {
-            Some(Event::Start(around)) => around.scope.clone(),
-            _ => BTreeMap::new(),
+            Some(Event::Start(around)) => Arc::clone(&around.scope),
+            _ => Scope::default(),
         };
         let attributes = attributes(start, &mut scope)?;
         let (prefix, local) = split(start.name().into_inner())?;
@@ -342,10 +346,7 @@ impl Builder {
 }
 
 /// An element's attributes; its namespace declarations go into `scope`.
-fn attributes(
-    start: &BytesStart<'_>,
-    scope: &mut BTreeMap<String, String>,
-) -> Result<Vec<(Name, String)>, Why> {
+fn attributes(start: &BytesStart<'_>, scope: &mut Scope) -> Result<Vec<(Name, String)>, Why> {
     let mut written: Vec<(String, String)> = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|_| "an attribute twice, or not well-formed")?;
@@ -372,7 +373,7 @@ fn attributes(
         {
             return Err("a namespace that may not be declared");
         }
-        scope.insert(prefix.to_owned(), value.clone());
+        Arc::make_mut(scope).insert(prefix.to_owned(), value.clone());
     }
     let mut attributes: Vec<(Name, String)> = Vec::new();
     for (name, value) in written {
@@ -445,7 +446,7 @@ fn start_tag(
 ) {
     out.push(b'<');
     element.name.write(out);
-    for (prefix, namespace) in &element.scope {
+    for (prefix, namespace) in &*element.scope {
         let before = above.and_then(|above| above.scope.get(prefix));
         // No default namespace is what there is before one is declared.
         if before.map_or("", String::as_str) == namespace {

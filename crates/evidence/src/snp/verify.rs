@@ -119,6 +119,9 @@ pub(crate) struct Collateral {
 impl Collateral {
     pub(crate) fn read(body: &[u8]) -> Result<Self, Refusal> {
         let malformed = |what: String| Refusal::new(Reason::EndorsementsMalformed, what);
+        if body.is_empty() {
+            return Err(malformed("none".into()));
+        }
         let raw: SnpCollateral = cbor::from_slice(body, MAX_ENDORSEMENTS)
             .map_err(|error| malformed(error.to_string()))?;
         if raw.chain.len() != AUTHORITIES {

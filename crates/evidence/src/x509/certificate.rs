@@ -141,7 +141,7 @@ impl Certificate {
     }
 
     /// Whether it is a certification authority, and how many may be below it.
-    pub(super) fn authority(&self) -> Option<Option<u8>> {
+    pub(crate) fn authority(&self) -> Option<Option<u8>> {
         let constraints = self.constraints.as_ref().filter(|found| found.ca)?;
         Some(constraints.path_len_constraint)
     }

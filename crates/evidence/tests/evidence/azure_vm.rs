@@ -304,3 +304,20 @@ fn the_example_policy_does_what_it_says() {
     azure.carry(&data, &[7; 32]);
     azure.refused("binding_mismatch");
 }
+
+/// The vTPM's quote holds, and so nothing is verified by it alone: the
+/// hardware's chain comes first.
+#[test]
+fn a_vtpms_quote_alone_verifies_nothing() {
+    let mut azure = Azure::sound();
+    assert!(azure.judge().verified);
+    let sound = std::mem::take(&mut azure.case.collateral);
+    let verdict = azure.judge();
+    assert!(!verdict.verified, "{verdict}");
+    azure.case.collateral = sound;
+    let nonce = *azure.binding.tpm_nonce().as_bytes();
+    azure.carry(&[9; 64], &nonce);
+    let verdict = azure.judge();
+    assert!(codes(&verdict).contains(&"azure_runtime_data"), "{verdict}");
+    assert!(!verdict.verified, "{verdict}");
+}

@@ -1,7 +1,10 @@
 //! Quotes that real machines made, under Intel's real root. The captures are
 //! not part of the repository; each test says how many it skipped.
 
-use crate::common::{Case, codes};
+use crate::{
+    common::{Case, codes},
+    vectors,
+};
 use soundproof_evidence::{
     Policy, Reason, Verdict, appraise, explain,
     policy::{DcapRules, TdxRules},
@@ -14,7 +17,6 @@ use soundproof_protocol::{
     cbor::Bytes,
     digest::Digest,
 };
-use std::{fs, path::PathBuf};
 
 pub(crate) const CAPTURES: [&str; 6] = [
     "tdx_quote",
@@ -25,19 +27,14 @@ pub(crate) const CAPTURES: [&str; 6] = [
     "sgx_quote",
 ];
 /// 2025-06-20, inside tdx_quote's window.
-const QUOTE_MS: u64 = 1_750_400_000_000;
+pub(crate) const QUOTE_MS: u64 = 1_750_400_000_000;
 /// 2026-02-20, inside tdx_quote_outdated's.
-const OUTDATED_MS: u64 = 1_771_600_000_000;
+pub(crate) const OUTDATED_MS: u64 = 1_771_600_000_000;
 /// 2026-02-01, inside tdx_quote_baremetal's.
-const BAREMETAL_MS: u64 = 1_769_900_000_000;
+pub(crate) const BAREMETAL_MS: u64 = 1_769_900_000_000;
 
 pub(crate) fn read(name: &str) -> Option<Vec<u8>> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/tdx");
-    let bytes = fs::read(dir.join(name)).ok();
-    if bytes.is_none() {
-        println!("skipped 1: no capture {name}");
-    }
-    bytes
+    vectors::read(&format!("tdx/{name}"))
 }
 
 fn evidence(statement: Vec<u8>) -> Evidence {
@@ -91,7 +88,7 @@ fn yaml_to_json(yaml: &[u8]) -> Vec<u8> {
 }
 
 /// A policy that accepts TDX and this quote's measurements.
-fn policy(evidence: &Evidence) -> Policy {
+pub(crate) fn policy(evidence: &Evidence) -> Policy {
     let measurements = Quote::parse(&evidence.statement.0).unwrap().measurements();
     let mut policy = Case::sound().policy;
     policy.platform.tdx = Some(any_machine());
@@ -109,7 +106,7 @@ fn any_machine() -> TdxRules {
     }
 }
 
-fn judge(
+pub(crate) fn judge(
     evidence: &Evidence,
     endorsements: &Endorsements,
     policy: &Policy,

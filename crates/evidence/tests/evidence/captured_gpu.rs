@@ -1,39 +1,24 @@
 //! What a real H100 signed, under NVIDIA's real root. The captures are not part
-//! of the repository, but in a folder beside it or in the one that
-//! SOUNDPROOF_VECTORS names; each test says how many it skipped.
+//! of the repository; each test says how many it skipped.
 
+use crate::vectors::{folder, read};
 use soundproof_evidence::{
     fuzz,
     gpu::{Mode, Report, Rim},
     tpm,
 };
-use std::{fs, path::PathBuf};
+use std::fs;
 
 /// 2026-11-20.
-const NOW_S: u64 = 1_795_132_800;
+pub(crate) const NOW_S: u64 = 1_795_132_800;
 const NONCE: &str = "931d8dd0add203ac3d8b4fbde75e115278eefcdceac5b87671a748f32364dfcb";
 
-fn folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os("SOUNDPROOF_VECTORS") {
-        return folder.into();
-    }
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors")
-}
-
-fn read(name: &str) -> Option<Vec<u8>> {
-    let bytes = fs::read(folder().join(name)).ok();
-    if bytes.is_none() {
-        println!("skipped 1: no capture {name}");
-    }
-    bytes
-}
-
-fn report() -> Option<Vec<u8>> {
+pub(crate) fn report() -> Option<Vec<u8>> {
     let text = String::from_utf8(read("nvidia/hopper_report.hex.txt")?).unwrap();
     Some(hex::decode(text.trim()).unwrap())
 }
 
-fn chain() -> Option<Vec<u8>> {
+pub(crate) fn chain() -> Option<Vec<u8>> {
     read("nvidia/hopper_cert_chain_good.txt")
 }
 

@@ -1,6 +1,7 @@
 //! Event logs that real machines made, beside their quotes. The captures are
 //! not part of the repository; each test says how many it skipped.
 
+use crate::vectors::read;
 use soundproof_evidence::{
     Facts, Policy,
     ccel::{Boot, Log, SecureBoot},
@@ -14,16 +15,6 @@ use soundproof_protocol::{
     attestation::{Endorsements, Evidence, Platform},
     cbor::Bytes,
 };
-use std::{fs, path::PathBuf};
-
-fn read(path: &str) -> Option<Vec<u8>> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
-    let bytes = fs::read(dir.join(path)).ok();
-    if bytes.is_none() {
-        println!("skipped 1: no capture {path}");
-    }
-    bytes
-}
 
 fn quote_and_log(path: &str) -> Option<(QuoteJson, Quote, EventLog)> {
     let file = QuoteJson::parse(&read(path)?).unwrap();

@@ -2,7 +2,7 @@
 //! AWS's real roots. The captures are not part of the repository; each test
 //! says how many it skipped.
 
-use crate::{common::codes, snp::evidence};
+use crate::{common::codes, snp::evidence, vectors::read};
 use soundproof_evidence::{
     Facts, Policy, Verdict, appraise, explain,
     nitro::{Document, NitroMeasurements},
@@ -17,37 +17,27 @@ use soundproof_protocol::{
     digest::Digest,
 };
 use soundproof_testkit::session;
-use std::{fs, path::PathBuf};
 
 /// 2024-06-01, inside every SEV-SNP certificate's window.
-const SNP_MS: u64 = 1_717_200_000_000;
+pub(crate) const SNP_MS: u64 = 1_717_200_000_000;
 /// When the Nitro documents say they were made.
-const NITRO_MS: u64 = 1_766_668_537_578;
-const NITRO_DEBUG_MS: u64 = 1_766_650_846_577;
-
-fn read(name: &str) -> Option<Vec<u8>> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
-    let bytes = fs::read(dir.join(name)).ok();
-    if bytes.is_none() {
-        println!("skipped 1: no capture {name}");
-    }
-    bytes
-}
+pub(crate) const NITRO_MS: u64 = 1_766_668_537_578;
+pub(crate) const NITRO_DEBUG_MS: u64 = 1_766_650_846_577;
 
 /// Report, signing key's certificate, chain.
-struct Snp {
+pub(crate) struct Snp {
     report: Vec<u8>,
     collateral: SnpCollateral,
 }
 
 impl Snp {
-    fn milan() -> Option<Self> {
+    pub(crate) fn milan() -> Option<Self> {
         let hex = read("snp/report_milan.hex")?;
         let report = hex::decode(hex.trim_ascii()).unwrap();
         Self::of(report, "snp/vcek_milan.der", "snp/cert_chain_milan.pem")
     }
 
-    fn debug() -> Option<Self> {
+    pub(crate) fn debug() -> Option<Self> {
         Self::of(
             read("snp/debug_policy_report.bin")?,
             "snp/debug_policy_vcek.cer",
@@ -80,7 +70,7 @@ impl Snp {
     }
 
     /// By a policy that accepts what it says, without a revocation list.
-    fn judge(&self, now_ms: u64) -> Verdict {
+    pub(crate) fn judge(&self, now_ms: u64) -> Verdict {
         let report = Report::parse(&self.report).unwrap();
         let mut policy = Policy::default();
         policy.platform.snp = Some(SnpRules {
@@ -251,13 +241,13 @@ fn no_byte_of_captured_amd_certificates_can_be_changed() {
 
 /// The document as the capture has it: after a head of 4 bytes, and before
 /// other fields.
-fn nitro(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn nitro(name: &str) -> Option<Vec<u8>> {
     let capture = read(&format!("nitro/{name}"))?;
     let (_, used) = Document::parse_prefix(&capture[4..]).unwrap();
     Some(capture[4..4 + used].to_vec())
 }
 
-fn judge_nitro(document: &[u8], now_ms: u64) -> Verdict {
+pub(crate) fn judge_nitro(document: &[u8], now_ms: u64) -> Verdict {
     let parsed = Document::parse(document).unwrap();
     let mut policy = Policy::default();
     policy.platform.nitro = Some(NitroRules {

@@ -1,6 +1,6 @@
 //! Enclaves' quotes: a real one, and those of a software platform.
 
-use crate::common::codes;
+use crate::{captured::read, common::codes};
 use soundproof_attester::software::Profile;
 use soundproof_evidence::{
     Facts, Policy, Verdict, appraise, examine, explain,
@@ -18,22 +18,12 @@ use soundproof_testkit::{
     session,
     sgx::Enclave,
 };
-use std::{fs, path::PathBuf};
 
 /// 2025-06-20, inside the capture's window.
-const CAPTURED_MS: u64 = 1_750_400_000_000;
+pub(crate) const CAPTURED_MS: u64 = 1_750_400_000_000;
 const DAY_MS: u64 = 86_400_000;
 
-fn read(name: &str) -> Option<Vec<u8>> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/tdx");
-    let bytes = fs::read(dir.join(name)).ok();
-    if bytes.is_none() {
-        println!("skipped 1: no capture {name}");
-    }
-    bytes
-}
-
-fn captured() -> Option<(Evidence, Endorsements)> {
+pub(crate) fn captured() -> Option<(Evidence, Endorsements)> {
     let evidence = Evidence {
         platform: Platform::Sgx,
         statement: Bytes(read("sgx_quote")?),
@@ -45,7 +35,7 @@ fn captured() -> Option<(Evidence, Endorsements)> {
     Some((evidence, Endorsements::new(Platform::Sgx, collateral)))
 }
 
-fn policy(evidence: &Evidence, dcap: DcapRules) -> Policy {
+pub(crate) fn policy(evidence: &Evidence, dcap: DcapRules) -> Policy {
     let quote = Quote::parse(&evidence.statement.0).unwrap();
     let mut policy = Policy::default();
     policy.platform.sgx = Some(SgxRules { dcap });
@@ -57,7 +47,7 @@ fn policy(evidence: &Evidence, dcap: DcapRules) -> Policy {
     policy
 }
 
-fn any_machine() -> DcapRules {
+pub(crate) fn any_machine() -> DcapRules {
     DcapRules {
         any_machine: true,
         ..DcapRules::default()
