@@ -170,3 +170,25 @@ fn mismatch(detail: impl Into<String>) -> Refused {
         detail: detail.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that the fuzzer starts from: sound, and none cut short is.
+    #[test]
+    fn seeds_are_requests() {
+        let seeds: [&[u8]; 2] = [
+            include_bytes!("../../../fuzz/seeds/verifier_request/session.json"),
+            include_bytes!("../../../fuzz/seeds/verifier_request/evidence.json"),
+        ];
+        for seed in seeds {
+            let asked = parse(seed).unwrap();
+            assert_eq!(asked.policy, "ours");
+            for len in (0..seed.len()).step_by(97) {
+                let refused = parse(&seed[..len]).unwrap_err();
+                assert_eq!(refused.code, Code::RequestMalformed);
+            }
+        }
+    }
+}
