@@ -98,6 +98,17 @@ impl Gpu {
     }
 }
 
+/// Broken if a GPU's signature made up for the processor's.
+#[test]
+fn a_gpus_report_alone_verifies_nothing() {
+    let mut gpu = Gpu::sound();
+    assert!(gpu.judge().verified);
+    gpu.case.endorsements.body.0.clear();
+    let verdict = gpu.judge();
+    assert!(!verdict.verified, "{verdict}");
+    assert!(verdict.accept().is_err());
+}
+
 #[test]
 fn a_sound_gpu_is_accepted_and_named() {
     let mut gpu = Gpu::sound();
