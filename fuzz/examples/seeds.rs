@@ -6,7 +6,9 @@
 //!
 //! from the repository's root; `seeds/` is committed.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
+use serde_json::json;
 use soundproof_attester::software::{Measured, Options, SoftwarePlatform};
 use soundproof_evidence::{Policy, dstack::Version};
 use soundproof_fuzz::{Job, NOW_MS, description, receipt_key, signing_key};
@@ -23,6 +25,7 @@ use soundproof_protocol::{
     receipt::{Bundle, Holder, Receipt, SessionEvidence},
     suite::Suite,
     ticket::{AccessSecret, OutcomeKey, Ticket},
+    transcript::Transcript,
 };
 use soundproof_prover::wire::{
     Done, Form, Need, Output, OutputKind, Part, Progress, ToKeeper, ToProver, write_data,
@@ -45,11 +48,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (session, policy) = session()?;
     evidence(&session)?;
     collateral(&session)?;
+    verifier(&session)?;
     beside()?;
     platforms()?;
     vendors()?;
-    platforms()?;
-    beside()?;
     put("policy", "empty.toml", b"# Accepts nothing.\n")?;
     put("policy", "software.toml", policy.to_toml()?.as_bytes())?;
     protocol(session)?;
@@ -93,6 +95,40 @@ fn put(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
     let folder = seeds().join(target);
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(name), bytes)
+}
+
+/// A verifier's requests, in both forms.
+fn verifier(session: &SessionEvidence) -> Result<(), Box<dyn Error>> {
+    let transcript = Transcript::from_slice(&session.transcript.0)?;
+    let root = session.path.root_from(&transcript.leaf());
+    let root = hex::encode(root.ok_or("the path is not of this leaf")?.0);
+    let base64 = |bytes: &[u8]| STANDARD.encode(bytes);
+    let of_session = json!({
+        "policy": "ours",
+        "audience": "us",
+        "nonce": hex::encode(transcript.nonce.0),
+        "session": base64(&cbor::to_vec(session)),
+    });
+    let of_evidence = json!({
+        "policy": "ours",
+        "audience": "us",
+        "nonce": root,
+        "root": root,
+        "evidence": base64(&cbor::to_vec(&session.evidence)),
+        "endorsements": base64(&cbor::to_vec(&session.endorsements)),
+        "trust": base64(&session.trust.0),
+    });
+    put(
+        "verifier_request",
+        "session.json",
+        of_session.to_string().as_bytes(),
+    )?;
+    put(
+        "verifier_request",
+        "evidence.json",
+        of_evidence.to_string().as_bytes(),
+    )?;
+    Ok(())
 }
 
 /// What stands beside a processor's own evidence.

@@ -131,7 +131,7 @@ pub(crate) fn azure_statement(
 #[derive(Debug, Clone, PartialEq, Eq, Encode)]
 #[cbor(map)]
 pub(crate) struct Gpu {
-    /// 0: NVIDIA's, in SPDM.
+    /// 0: NVIDIA's, in SPDM; 16: software in their format.
     #[n(0)]
     pub(crate) kind: u8,
     /// SPDM request and response.

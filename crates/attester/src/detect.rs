@@ -1,9 +1,11 @@
 //! Which platform this machine is. The first whose interface is there, in an
 //! order in which the more particular comes first: Nitro, dstack (which runs
-//! on TDX, and says more), TDX and SEV-SNP, Azure. One whose interface is
-//! there and fails is an error, and not passed over: another's evidence would
-//! be rejected by clients, for a reason that nobody could guess. Never the
-//! software platform, which must be named (invariant 8).
+//! on TDX, and says more), Azure (whose hardware's report, could a guest ask
+//! for one, would measure the paravisor and not what the guest booted), TDX
+//! and SEV-SNP. One whose interface is there and fails is an error, and not
+//! passed over: another's evidence would be rejected by clients, for a reason
+//! that nobody could guess. Never the software platform, which must be named
+//! (invariant 8).
 
 use crate::{AttestError, Attester, DeviceError, Machine};
 use soundproof_protocol::{
@@ -22,10 +24,10 @@ pub enum Module {
     Nitro,
     /// dstack's guest agent.
     Dstack,
-    /// configfs-tsm: TDX and SEV-SNP.
-    Tsm,
     /// Azure's confidential VMs.
     Azure,
+    /// configfs-tsm: TDX and SEV-SNP.
+    Tsm,
 }
 
 impl Module {
@@ -35,10 +37,10 @@ impl Module {
         Self::Nitro,
         #[cfg(feature = "dstack")]
         Self::Dstack,
-        #[cfg(feature = "tsm")]
-        Self::Tsm,
         #[cfg(feature = "azure")]
         Self::Azure,
+        #[cfg(feature = "tsm")]
+        Self::Tsm,
     ];
 
     /// The name in messages.

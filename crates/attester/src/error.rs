@@ -96,6 +96,29 @@ impl Interface {
     }
 }
 
+/// On whose side a failure is: who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Side {
+    /// This machine: how it was set up, or what else runs on it.
+    Machine,
+    /// Its host: whoever runs what this machine is a guest of.
+    Host,
+    /// Software that does not fit together: this build, and what answers it.
+    Software,
+}
+
+impl Side {
+    /// The name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Host => "host",
+            Self::Software => "software",
+        }
+    }
+}
+
 /// What went wrong.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -111,6 +134,8 @@ pub enum Problem {
     },
     /// It did not answer in time.
     TimedOut(Duration),
+    /// It ended while it was asked.
+    Died,
     /// What it answered is not what its documentation says.
     Malformed(String),
     /// It serves another platform.
@@ -136,6 +161,7 @@ impl Problem {
             Self::NoPermission => "no_permission",
             Self::Throttled { .. } => "throttled",
             Self::TimedOut(_) => "timed_out",
+            Self::Died => "died",
             Self::Malformed(_) => "malformed_answer",
             Self::WrongProvider { .. } => "wrong_provider",
             Self::Refused(_) => "refused",
@@ -153,6 +179,7 @@ impl fmt::Display for Problem {
             Self::Throttled { tries } => write!(f, "busy, {tries} times in a row"),
             Self::TimedOut(limit) if limit.is_zero() => f.write_str("no answer in time"),
             Self::TimedOut(limit) => write!(f, "no answer within {} ms", limit.as_millis()),
+            Self::Died => f.write_str("it ended while it was asked"),
             Self::Malformed(why) => write!(f, "malformed answer: {why}"),
             Self::WrongProvider { expected, found } => {
                 write!(f, "wrong provider: expected {expected}, found {found}")
@@ -204,6 +231,20 @@ impl DeviceError {
         matches!(self.problem, Problem::NoDevice)
     }
 
+    /// On whose side it is.
+    pub fn side(&self) -> Side {
+        use Interface as I;
+        use Problem as P;
+        match (self.interface, &self.problem) {
+            (_, P::Malformed(_)) => Side::Software,
+            (I::Collector | I::Nvml, P::TimedOut(_)) => Side::Machine,
+            (_, P::TimedOut(_) | P::NotConfidential(_)) => Side::Host,
+            (_, P::NoPermission) => Side::Machine,
+            (I::Imds, _) | (I::Nsm, P::Refused(_)) => Side::Host,
+            _ => Side::Machine,
+        }
+    }
+
     /// What to do.
     pub fn remedy(&self) -> &'static str {
         use Interface as I;
@@ -224,11 +265,21 @@ impl DeviceError {
             (I::Tpm, P::NoDevice) => {
                 "Needs an Azure confidential VM (DCasv5, DCesv5 or later) with its vTPM."
             }
-            (I::Imds, P::NoDevice) => "Check that 169.254.169.254 can be reached from this VM.",
+            (I::Imds, P::NoDevice) => {
+                "This VM must reach 169.254.169.254 without a proxy; if it does, its host does not serve reports: ask Azure."
+            }
             (I::Nvml, P::NoDevice) => {
                 "Needs NVIDIA's driver, and libnvidia-ml.so.1 where the loader finds it."
             }
-            (I::Collector, P::NoDevice) => "soundproofd must be able to start itself again.",
+            (I::Collector, P::NoDevice) => {
+                "It must be able to start itself again: was the executable removed or replaced?"
+            }
+            (I::Collector, P::NoPermission) => {
+                "It must be able to start itself again: may this user execute it?"
+            }
+            (I::Collector, P::Died | P::TimedOut(_) | P::Malformed(_)) => {
+                "It runs NVIDIA's library and asks Azure's metadata service: look at its last words in the log and at the driver's (dmesg), or do without GPU evidence. It is started again when it is asked the next time."
+            }
             (I::Tsm, P::NoPermission) => {
                 "Making a report needs root: start soundproofd as root, or give its user the folder /sys/kernel/config/tsm/report."
             }
@@ -243,7 +294,9 @@ impl DeviceError {
                 "Give soundproofd's user /dev/tpmrm0: put it in the group tss."
             }
             (I::Nvml, P::NoPermission) => "Give soundproofd's user the devices /dev/nvidia*.",
-            (_, P::NoPermission) => "Let this process use it.",
+            (I::Imds, P::NoPermission) => {
+                "Azure's guest proxy agent decides here who may ask: let soundproofd's user, or ask without it."
+            }
             (I::Imds, P::Throttled { .. }) => {
                 "Azure limits how often it is asked: wait a minute, and let nothing else on this VM poll it."
             }
@@ -252,6 +305,9 @@ impl DeviceError {
             }
             (_, P::Throttled { .. }) => {
                 "Hardware makes one report at a time: let nothing else on this machine ask for reports, and try again."
+            }
+            (I::Nvml, P::TimedOut(_)) => {
+                "The GPU does not answer its driver: look at the kernel's log (dmesg, Xid), and reset the GPU."
             }
             (I::Dstack | I::Tappd, P::TimedOut(_)) => {
                 "Look at the guest agent's log; it must reach the host's quoting service."
@@ -280,7 +336,7 @@ impl DeviceError {
             (_, P::Malformed(_)) => {
                 "Its version may be newer than this build: update soundproofd, or tell us what it answered."
             }
-            (_, P::Io(_)) => "Look at the kernel's log: dmesg.",
+            (_, P::Died | P::Io(_)) => "Look at the kernel's log: dmesg.",
         }
     }
 }

@@ -142,6 +142,8 @@ pub(crate) struct KeeperOptions {
     pub(crate) max_jobs: Option<usize>,
     pub(crate) slots: Option<u32>,
     pub(crate) max_attempts: Option<u32>,
+    /// Seconds that the collector may take for one answer, 1 to 600.
+    pub(crate) collector_s: Option<u64>,
 }
 
 impl Config {
@@ -164,6 +166,13 @@ impl Config {
         config.keeper.slots = options.slots.or(config.keeper.slots);
         if !options.prover.is_empty() {
             config.prover = provers::lay_over(&config.prover, options.prover);
+        }
+        if config
+            .keeper
+            .collector_s
+            .is_some_and(|s| !(1..=600).contains(&s))
+        {
+            return Err("collector_s is 1 to 600".into());
         }
         config.sp1_direct |= options.sp1_direct;
         config.danger_gpu_unattested |= options.danger_gpu_unattested;
@@ -286,6 +295,8 @@ mod tests {
             ),
             ("[gateway]\nrefuse_not_hiding = true", &[]),
             ("[gateway]\nsp1_requester = []", &[]),
+            ("[keeper]\ncollector_s = 0", &[]),
+            ("[keeper]\ncollector_s = 601", &[]),
             ("platform = 'azure_tdx'", &[]),
             ("", &["--platform", "hardware"]),
             ("gpus = 'nvidia'\ndanger_gpu_unattested = true", &[]),

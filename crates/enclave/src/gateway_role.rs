@@ -3,6 +3,7 @@
 //! standard output where it listens.
 
 use crate::Error;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use soundproof_gateway::GatewayConfig;
 use std::{io::Write as _, net::SocketAddr, os::unix::net::UnixStream};
 
@@ -16,6 +17,23 @@ pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     /// The URL to reach it by.
     pub(crate) url: String,
+}
+
+/// Keeps no capability but that to listen on a port below 1024, so that also a
+/// gateway that was started as root, and taken over, cannot look into the
+/// keeper's memory. What is called later starts with no more.
+pub(crate) fn give_up_capabilities() -> rustix::io::Result<()> {
+    let had = rustix::thread::capabilities(None)?;
+    let kept = had.permitted & CapabilitySet::NET_BIND_SERVICE;
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
+    rustix::thread::set_no_new_privs(true)
 }
 
 pub(crate) async fn run() -> Result<(), Error> {

@@ -8,12 +8,9 @@
 //! | `provers` | which prover executables run, and with how much of the machine |
 //! | `platform` | which platform makes evidence |
 //! | `keeper_role` | platform, provers, keeper; then gateways, one after another |
-//! | `collector_role` | asks the network and NVIDIA's library for the keeper, where the platform needs it |
 //! | `gateway_role` | the network's side, on the socket that is its standard input |
 //! | `sp1_direct` | SP1's own clients in the gateway's process, where that is turned on |
 
-#[cfg(feature = "hardware")]
-mod collector_role;
 mod config;
 mod gateway_role;
 mod keeper_role;
@@ -45,7 +42,8 @@ enum Role {
     /// The gateway's process; started by the keeper only.
     #[command(hide = true)]
     Gateway,
-    /// The collector's process; started by the keeper only.
+    /// The process that asks the network and NVIDIA's library for the keeper,
+    /// where the platform needs it; started by the keeper only.
     #[cfg(feature = "hardware")]
     #[command(hide = true)]
     Collector,
@@ -60,10 +58,16 @@ fn main() -> ExitCode {
     }
     #[cfg(feature = "hardware")]
     if matches!(arguments.role, Some(Role::Collector)) {
-        return match collector_role::run() {
+        return match soundproof_attester::collector::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error.to_string()),
         };
+    }
+    // Before there is a second thread: each has its own.
+    if matches!(arguments.role, Some(Role::Gateway))
+        && let Err(error) = gateway_role::give_up_capabilities()
+    {
+        return failed(&format!("privileges cannot be given up: {error}"));
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

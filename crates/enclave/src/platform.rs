@@ -8,12 +8,18 @@ use crate::{
     config::{Config, Gpus, Platform},
 };
 use soundproof_attester::Attester;
+#[cfg(feature = "hardware")]
+use soundproof_attester::Machine;
 use soundproof_keeper::Keeper;
 use soundproof_prover::supervisor::ProverConfig;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// A build without hardware has none.
+#[cfg(not(feature = "hardware"))]
+type Machine = ();
 
 /// What the platform leaves for clients to read.
 #[derive(Default)]
@@ -33,16 +39,17 @@ pub(crate) fn open(
     own: &Path,
     provers: &[ProverConfig],
 ) -> Result<(Arc<dyn Attester>, Files), Error> {
+    let machine = machine(config, own);
     let (cpu, files) = match config.platform {
         #[cfg(feature = "software")]
         Platform::Software => software(config, own, provers)?,
-        named => (hardware(named, own)?, Files::default()),
+        named => (hardware(named, &machine)?, Files::default()),
     };
     #[cfg(not(feature = "software"))]
     let _ = provers;
     let attester = match config.gpus {
         Gpus::None => cpu,
-        Gpus::Nvidia => with_gpus(cpu, own)?,
+        Gpus::Nvidia => with_gpus(cpu, machine)?,
     };
     Ok((attester, files))
 }
@@ -80,7 +87,7 @@ fn software(
 }
 
 #[cfg(feature = "hardware")]
-fn hardware(named: Platform, own: &Path) -> Result<Arc<dyn Attester>, Error> {
+fn hardware(named: Platform, machine: &Machine) -> Result<Arc<dyn Attester>, Error> {
     use soundproof_attester::detect;
     use soundproof_protocol::attestation::Platform as Kind;
     let kind = match named {
@@ -92,10 +99,9 @@ fn hardware(named: Platform, own: &Path) -> Result<Arc<dyn Attester>, Error> {
         Platform::AzureSnp => Some(Kind::AzureSnp),
         _ => None,
     };
-    let machine = machine(own);
     let attester = match kind {
-        Some(kind) => detect::open(kind, &machine),
-        None => detect::detect(&machine),
+        Some(kind) => detect::open(kind, machine),
+        None => detect::detect(machine),
     };
     let attester = attester.map_err(|error| told(&error))?;
     let started = std::time::Instant::now();
@@ -110,31 +116,34 @@ fn hardware(named: Platform, own: &Path) -> Result<Arc<dyn Attester>, Error> {
 }
 
 #[cfg(not(feature = "hardware"))]
-fn hardware(_: Platform, _: &Path) -> Result<Arc<dyn Attester>, Error> {
+fn hardware(_: Platform, (): &Machine) -> Result<Arc<dyn Attester>, Error> {
     Err("this build has no hardware platform; for development give --platform software".into())
 }
 
 #[cfg(feature = "hardware")]
-fn with_gpus(cpu: Arc<dyn Attester>, own: &Path) -> Result<Arc<dyn Attester>, Error> {
+fn with_gpus(cpu: Arc<dyn Attester>, machine: Machine) -> Result<Arc<dyn Attester>, Error> {
     use soundproof_attester::{composite::WithGpus, detect};
-    let attester = WithGpus::new(cpu, machine(own).gpus);
+    let attester = WithGpus::new(cpu, machine.gpus);
     detect::rehearse_gpus(&attester).map_err(|error| told(&error))?;
     Ok(Arc::new(attester))
 }
 
 #[cfg(not(feature = "hardware"))]
-fn with_gpus(_: Arc<dyn Attester>, _: &Path) -> Result<Arc<dyn Attester>, Error> {
+fn with_gpus(_: Arc<dyn Attester>, (): Machine) -> Result<Arc<dyn Attester>, Error> {
     Err("this build has no evidence of GPUs".into())
 }
 
 /// This machine, where a collector of ours does what the keeper must not.
 #[cfg(feature = "hardware")]
-fn machine(own: &Path) -> soundproof_attester::Machine {
-    use soundproof_attester::{Machine, collector::Collector};
-    let own = own.to_owned();
-    let collector = Collector::new(move || crate::collector_role::command(&own));
-    Machine::this().with_collector(Arc::new(collector))
+fn machine(config: &Config, own: &Path) -> Machine {
+    use soundproof_attester::collector::{Collector, LIMIT};
+    let limit = config.keeper.collector_s;
+    let limit = limit.map_or(LIMIT, std::time::Duration::from_secs);
+    Machine::this().with_collector(Arc::new(Collector::of(own).with_limit(limit)))
 }
+
+#[cfg(not(feature = "hardware"))]
+fn machine(_: &Config, _: &Path) -> Machine {}
 
 #[cfg(feature = "hardware")]
 fn told(error: &soundproof_attester::AttestError) -> Error {

@@ -8,7 +8,7 @@ use crate::{
     hub::Hub,
     link::{Link, Outcomes},
     metrics::Metrics,
-    problem::Problem,
+    problem::{Problem, of_store},
     rates::Rates,
     scheduler::Scheduler,
 };
@@ -89,7 +89,11 @@ impl App {
         id: &JobId,
         end: HostEnd,
     ) -> Result<Option<Job>, Problem> {
-        let ended = self.store.end_unrun(id, end, now_ms()).await?;
+        let ended = self
+            .store
+            .end_unrun(id, end, now_ms())
+            .await
+            .map_err(of_store)?;
         if let Some(job) = &ended {
             self.hub.state(job.view());
             self.forget(*id);

@@ -2,19 +2,22 @@
 //! secret. Secrets are compared as SHA-256 digests, in constant time, and
 //! never kept.
 
-use crate::{app::App, problem::Problem, rates, server::Door};
+use crate::{
+    app::App,
+    problem::{Problem, of_store},
+    server::Door,
+};
 use axum::extract::{FromRequestParts, Path};
-use http::{header, request::Parts};
+use http::request::Parts;
 use serde::Deserialize;
+use soundproof_http::{keys::Keys, rates::Rate};
 use soundproof_jobs::{Job, Quota};
 use soundproof_protocol::{
     api::ACCESS_HEADER, digest::Digest, error::Code, id::JobId, ticket::AccessSecret,
 };
 use std::{collections::BTreeMap, num::NonZeroU32, path::Path as FilePath, sync::Arc};
-use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+use subtle::ConstantTimeEq as _;
 
-/// Characters of an API key at most.
-const MAX_KEY: usize = 256;
 /// The name that jobs of the direct path are kept under.
 pub(crate) const DIRECT: &str = "sp1_direct";
 
@@ -29,28 +32,20 @@ pub(crate) const DIRECT: &str = "sp1_direct";
 /// ```
 /// A key should be 32 random bytes in any text form: the digest is not salted.
 #[derive(Debug)]
-pub struct ApiKeys {
-    keys: Vec<(Digest, Arc<Tenant>)>,
-}
+pub struct ApiKeys(Keys<Tenant>);
 
 /// Who jobs belong to.
 pub(crate) struct Tenant {
     /// Empty where nobody authenticates.
     pub(crate) name: String,
     pub(crate) quota: Quota,
-    pub(crate) sessions: rates::Rate,
+    pub(crate) sessions: Rate,
 }
 
 impl core::fmt::Debug for Tenant {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Tenant({})", self.name)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    keys: BTreeMap<String, Entry>,
 }
 
 #[derive(Deserialize)]
@@ -68,36 +63,24 @@ impl ApiKeys {
     /// # Errors
     /// What is wrong with it; holds no digest.
     pub fn from_toml(text: &str) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| error.message().to_owned())?;
-        if file.keys.is_empty() {
-            return Err("no keys".into());
-        }
-        let mut keys: Vec<(Digest, Arc<Tenant>)> = Vec::with_capacity(file.keys.len());
-        for (name, entry) in file.keys {
-            if name.is_empty() || name.len() > 64 {
-                return Err("a tenant's name must be 1 to 64 bytes".into());
-            }
+        let tenant = |name: &str, entry: Entry| {
             if name == DIRECT {
                 return Err(format!("{DIRECT} is the name of the direct path"));
             }
-            if keys.iter().any(|(digest, _)| *digest == entry.sha256) {
-                return Err(format!("the key of {name} is another tenant's too"));
-            }
+            let sessions = entry.sessions_per_minute;
             let tenant = Tenant {
-                name,
+                name: name.to_owned(),
                 quota: Quota {
                     jobs: entry.concurrent_jobs.unwrap_or(64),
                     bytes: entry.stored_bytes.unwrap_or(64 << 30),
                 },
-                sessions: rates::Rate::per_minute(
-                    entry
-                        .sessions_per_minute
-                        .unwrap_or(const { NonZeroU32::new(600).unwrap() }),
+                sessions: Rate::per_minute(
+                    sessions.unwrap_or(const { NonZeroU32::new(600).unwrap() }),
                 ),
             };
-            keys.push((entry.sha256, Arc::new(tenant)));
-        }
-        Ok(Self { keys })
+            Ok((entry.sha256, tenant))
+        };
+        Keys::from_toml(text, tenant).map(Self)
     }
 
     /// The one key of this process's own direct path.
@@ -105,29 +88,14 @@ impl ApiKeys {
         let tenant = Tenant {
             name: DIRECT.into(),
             quota: Quota::UNLIMITED,
-            sessions: rates::Rate::unlimited(),
+            sessions: Rate::unlimited(),
         };
-        Self {
-            keys: vec![(Digest::of(key.as_bytes()), Arc::new(tenant))],
-        }
+        Self(Keys::one(key, tenant))
     }
 
     pub(crate) fn from_file(path: &FilePath) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
         Self::from_toml(&text)
-    }
-
-    /// The tenant of a key. Takes the same time whichever it is.
-    fn tenant(&self, key: &[u8]) -> Option<Arc<Tenant>> {
-        let digest = Digest::of(key);
-        let mut found = u32::MAX;
-        for (at, (known, _)) in (0u32..).zip(&self.keys) {
-            let equal: Choice = known.0.ct_eq(&digest.0);
-            found.conditional_assign(&at, equal);
-        }
-        self.keys
-            .get(found as usize)
-            .map(|(_, tenant)| tenant.clone())
     }
 }
 
@@ -167,7 +135,7 @@ impl Caller {
         if self.tenant.is_none() && self.access.is_none() {
             return Err(Code::Unauthenticated.into());
         }
-        match app.store.job(id).await? {
+        match app.store.job(id).await.map_err(of_store)? {
             Some(job) if self.may(&job) => Ok(job),
             _ => Err(Code::JobNotFound.into()),
         }
@@ -190,21 +158,10 @@ impl FromRequestParts<Arc<App>> for Caller {
         };
         let tenant = match keys {
             None => Some(app.anonymous.clone()),
-            Some(keys) => match parts.headers.get(header::AUTHORIZATION) {
-                None => None,
-                Some(value) => {
-                    let key = bearer(value.as_bytes()).ok_or(Code::Unauthenticated)?;
-                    Some(keys.tenant(key).ok_or(Code::Unauthenticated)?)
-                }
-            },
+            Some(keys) => keys.0.caller(&parts.headers)?.cloned(),
         };
         Ok(Self { tenant, access })
     }
-}
-
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, key) = value.split_at_checked(7)?;
-    (scheme.eq_ignore_ascii_case(b"bearer ") && (1..=MAX_KEY).contains(&key.len())).then_some(key)
 }
 
 fn access(value: &[u8]) -> Access {
@@ -241,10 +198,10 @@ mod tests {
         let digest = Digest::of(b"open sesame");
         let text = format!("[keys.alice]\nsha256 = '{digest}'\nconcurrent_jobs = 2");
         let keys = ApiKeys::from_toml(&text).unwrap();
-        let tenant = keys.tenant(b"open sesame").unwrap();
+        let tenant = keys.0.holder(b"open sesame").unwrap();
         assert_eq!((tenant.name.as_str(), tenant.quota.jobs), ("alice", 2));
         for wrong in [&b""[..], b"open sesam", b"open sesame ", &digest.0] {
-            assert!(keys.tenant(wrong).is_none());
+            assert!(keys.0.holder(wrong).is_none());
         }
         for wrong in [
             "",
@@ -260,12 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_strictly() {
-        assert_eq!(bearer(b"Bearer k"), Some(&b"k"[..]));
-        assert_eq!(bearer(b"bearer k"), Some(&b"k"[..]));
-        for wrong in [&b""[..], b"Bearer", b"Bearer ", b"Basic k", &[b'x'; 600]] {
-            assert_eq!(bearer(wrong), None);
-        }
+    fn access_secrets_are_read_strictly() {
         assert!(matches!(access(&[b'a'; 64]), Access::Digest(_)));
         for wrong in [&b""[..], &[b'a'; 63], &[b'g'; 64], &[b'a'; 66], &[0xff; 64]] {
             assert!(matches!(access(wrong), Access::Malformed));

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use soundproof_collateral::CollateralConfig;
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
 /// See the module. Every field has a default but [`data`](Self::data).
 #[derive(Debug, Clone, Deserialize)]
@@ -155,12 +155,6 @@ impl Default for Limits {
             input_bytes: 16 << 30,
             unfinished_jobs: 100_000,
         }
-    }
-}
-
-impl Limits {
-    pub(crate) fn header_time(&self) -> Duration {
-        Duration::from_secs(self.header_seconds)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::{
     app::App,
-    body,
     metrics::RouteLabels,
     problem::{Problem, ProblemCode},
     server::{Door, Source},
@@ -12,9 +11,17 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::header;
+use soundproof_http::{
+    body,
+    guard::{harden, names_loopback},
+};
 use soundproof_protocol::error::Code;
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
+
+/// Bytes of a body that nobody wanted which are read all the same: as many as
+/// a part may have.
+const DRAIN_BYTES: u64 = 65 << 20;
 
 /// Outermost: figures, and who may call at all.
 pub(crate) async fn outer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -31,15 +38,8 @@ pub(crate) async fn outer(State(app): State<Arc<App>>, request: Request, next: N
             problem.into_response()
         }
     };
-    remainder.drain();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+    remainder.drain(DRAIN_BYTES);
+    harden(&mut response);
     if let Some(ProblemCode(code)) = response.extensions().get() {
         app.metrics.problem(*code);
     }
@@ -121,90 +121,10 @@ fn admissible(app: &App, request: &Request) -> Result<(), Problem> {
             return Err(Code::OriginRefused.into());
         }
     }
-    // Without TLS nobody vouches for the name that a browser thinks it is
-    // talking to: a page whose name was rebound to loopback is refused here.
     let plain = inner || (!app.tls && app.config.listen.ip().is_loopback());
-    if plain && !is_loopback(request.uri(), headers) {
+    if plain && !names_loopback(request.uri(), headers) {
         let detail = "the Host header must be a loopback address or localhost";
         return Err(Problem::with(Code::OriginRefused, detail));
     }
     Ok(())
-}
-
-/// Whether the request names this host by a loopback address.
-fn is_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
-    if hosts.next().is_some() {
-        return false;
-    }
-    match (uri.authority(), host) {
-        (Some(authority), None) => loopback_authority(authority.as_str().as_bytes()),
-        (None, Some(host)) => loopback_authority(host),
-        (Some(authority), Some(host)) => {
-            loopback_authority(authority.as_str().as_bytes()) && loopback_authority(host)
-        }
-        (None, None) => false,
-    }
-}
-
-/// `127.x.y.z`, `[::1]` or `localhost`, with or without a port.
-pub(crate) fn loopback_authority(authority: &[u8]) -> bool {
-    let Ok(text) = core::str::from_utf8(authority) else {
-        return false;
-    };
-    let is_port = |port: &str| port.len() <= 5 && port.bytes().all(|digit| digit.is_ascii_digit());
-    if let Some(rest) = text.strip_prefix('[') {
-        let Some((address, port)) = rest.split_once(']') else {
-            return false;
-        };
-        let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
-        return port_fits && is_loopback_address(address);
-    }
-    let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    is_port(port) && (name.eq_ignore_ascii_case("localhost") || is_loopback_address(name))
-}
-
-fn is_loopback_address(text: &str) -> bool {
-    text.parse::<IpAddr>()
-        .is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_names_are_loopback() {
-        for good in [
-            "127.0.0.1",
-            "127.0.0.1:80",
-            "127.9.9.9:65535",
-            "localhost:1",
-            "[::1]:7600",
-            "[::1]",
-            "LOCALHOST",
-        ] {
-            assert!(loopback_authority(good.as_bytes()), "{good}");
-        }
-        for bad in [
-            "",
-            "evil.example",
-            "127.0.0.1.evil.example",
-            "localhost.evil.example:80",
-            "evil@127.0.0.1",
-            "127.0.0.1:80:80",
-            "127.0.0.1:x",
-            "[::1",
-            "[::1]x",
-            "[::2]",
-            "::1",
-            "10.0.0.1",
-            "2130706433",
-            "0.0.0.0",
-        ] {
-            assert!(!loopback_authority(bad.as_bytes()), "{bad}");
-        }
-        assert!(!loopback_authority(&[0xff, 0xfe]));
-    }
 }

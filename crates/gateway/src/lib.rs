@@ -8,7 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`direct`] | where SP1's own clients are served: the hook for it |
-//! | `server`, `tls`, `guard` | connections, and what is checked of every request |
+//! | `server`, `guard` | listeners, and what is checked of every request; what any listener needs is in [`soundproof_http`] |
 //! | `routes` | the API |
 //! | `auth`, `rates` | tenants, access secrets, rates |
 //! | `link` | the connection to the keeper |
@@ -32,7 +32,6 @@ mod rates;
 mod routes;
 mod scheduler;
 mod server;
-mod tls;
 mod upkeep;
 
 pub use auth::ApiKeys;
@@ -42,6 +41,7 @@ pub use soundproof_collateral::{CollateralConfig, Kind, SourceConfig};
 use app::App;
 use link::{Link, Outcomes};
 use server::Door;
+use soundproof_http::tls::Identity;
 use soundproof_jobs::{
     OwnerId, Quota, StoreError,
     embedded::{Embedded, Room},
@@ -50,12 +50,14 @@ use soundproof_protocol::{
     digest::Digest,
     link::{KeeperAnswers, KeeperStatus},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::{Semaphore, oneshot},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Parsers of outside bytes, for fuzzing: each must refuse or accept, and never
@@ -78,7 +80,7 @@ pub mod fuzz {
 
     /// A `Host` header.
     pub fn host(bytes: &[u8]) -> bool {
-        crate::guard::loopback_authority(bytes)
+        soundproof_http::guard::loopback_authority(bytes)
     }
 
     /// A file of API keys.
@@ -175,8 +177,7 @@ pub async fn run_with(
             "API keys are off: whoever reaches this address may open sessions and submit jobs"
         );
     }
-    let identity =
-        tls::Identity::choose(&config.tls, config.listen.ip()).map_err(GatewayError::Config)?;
+    let identity = identity(&config.tls, config.listen.ip())?;
     let stapler = collateral::Stapler::new(&config)?;
     let listener =
         TcpListener::bind(config.listen)
@@ -198,7 +199,7 @@ pub async fn run_with(
     let store = Arc::new(Embedded::open(&config.data, room).await?);
 
     let (link, incoming) = Link::new(link);
-    let spki = identity.as_ref().map(|identity| identity.spki);
+    let spki = identity.as_ref().map(Identity::spki);
     let (connect, hello) = upkeep::hello(link.clone(), incoming, spki);
     let Ok(KeeperAnswers::Hello {
         instance,
@@ -241,7 +242,7 @@ pub async fn run_with(
         anonymous: Arc::new(auth::Tenant {
             name: String::new(),
             quota: Quota::UNLIMITED,
-            sessions: rates::Rate::unlimited(),
+            sessions: soundproof_http::rates::Rate::unlimited(),
         }),
         owner,
         instance,
@@ -268,7 +269,7 @@ pub async fn run_with(
     }
     let router = routes::router(app.clone(), extra).map_err(GatewayError::Config)?;
 
-    let tls = identity.map(|identity| TlsAcceptor::from(identity.config));
+    let tls = identity.map(|identity| identity.acceptor());
     let tasks = [
         tokio::spawn(scheduler::drive(app.clone(), slots)),
         tokio::spawn(upkeep::watch_keeper(app.clone())),
@@ -304,4 +305,24 @@ pub async fn run_with(
     }
     app.store.close().await;
     result
+}
+
+/// As configured; `None` for plain HTTP. The key's digest goes into every
+/// session's transcript, so that a client can pin it.
+fn identity(tls: &Tls, listen: IpAddr) -> Result<Option<Identity>, GatewayError> {
+    let identity = match (&tls.certificate, &tls.key) {
+        (Some(certificate), Some(key)) => Identity::from_files(certificate, key),
+        (None, None) if tls.self_signed || !listen.is_loopback() => {
+            Identity::self_signed("soundproof", listen)
+        }
+        (None, None) => return Ok(None),
+        _ => {
+            return Err(GatewayError::Config(
+                "certificate and key go together".into(),
+            ));
+        }
+    };
+    identity
+        .map(Some)
+        .map_err(|error| GatewayError::Config(error.to_string()))
 }

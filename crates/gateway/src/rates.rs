@@ -1,91 +1,46 @@
-//! Rates: for each source address, and for each tenant. They are checked
-//! before anything costs the keeper work.
+//! Rates for each source. They are checked before anything costs the keeper
+//! work.
 
 use crate::{config, problem::Problem};
-use governor::{
-    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock, QuantaInstant},
-};
-use soundproof_protocol::error::Code;
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-};
+use soundproof_http::rates::PerSource;
+use std::net::IpAddr;
 
-/// Rates for each source.
+/// See the module.
 pub(crate) struct Rates {
-    requests: DefaultKeyedRateLimiter<IpAddr>,
-    sessions: DefaultKeyedRateLimiter<IpAddr>,
+    requests: PerSource,
+    sessions: PerSource,
 }
 
 impl Rates {
     pub(crate) fn new(config: &config::Rates) -> Self {
         Self {
-            requests: RateLimiter::keyed(quota(config.requests, config.requests_burst)),
-            sessions: RateLimiter::keyed(quota(config.sessions, config.sessions_burst)),
+            requests: PerSource::new(config.requests, config.requests_burst),
+            sessions: PerSource::new(config.sessions, config.sessions_burst),
         }
     }
 
     pub(crate) fn request(&self, source: IpAddr) -> Result<(), Problem> {
-        self.requests.check_key(&network(source)).map_err(wait)
+        self.requests.check(source)
     }
 
     pub(crate) fn session(&self, source: IpAddr) -> Result<(), Problem> {
-        self.sessions.check_key(&network(source)).map_err(wait)
+        self.sessions.check(source)
     }
 
     /// Forgets sources that were quiet.
     pub(crate) fn tidy(&self) {
-        self.requests.retain_recent();
-        self.sessions.retain_recent();
+        self.requests.tidy();
+        self.sessions.tidy();
     }
-}
-
-/// A rate of one tenant's.
-pub(crate) struct Rate(DefaultDirectRateLimiter);
-
-impl Rate {
-    pub(crate) fn per_minute(count: NonZeroU32) -> Self {
-        Self(RateLimiter::direct(Quota::per_minute(count)))
-    }
-
-    pub(crate) fn unlimited() -> Self {
-        Self(RateLimiter::direct(Quota::per_second(NonZeroU32::MAX)))
-    }
-
-    pub(crate) fn check(&self) -> Result<(), Problem> {
-        self.0.check().map_err(|not_until| Problem {
-            code: Code::QuotaExceeded,
-            ..wait(not_until)
-        })
-    }
-}
-
-fn quota(per_second: u32, burst: u32) -> Quota {
-    let at_least_one = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-    Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst))
-}
-
-/// One host may have a whole IPv6 network of 64 bits.
-pub(crate) fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
-    }
-}
-
-fn wait(not_until: NotUntil<QuantaInstant>) -> Problem {
-    let wait = not_until.wait_time_from(DefaultClock::default().now());
-    let seconds = u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
-    Problem::new(Code::RateLimited).after(seconds.max(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use soundproof_protocol::error::Code;
 
     #[test]
-    fn a_source_has_its_own_rate_and_is_told_how_long_to_wait() {
+    fn sessions_and_requests_are_counted_apart() {
         let config = config::Rates {
             sessions: 1,
             sessions_burst: 2,
@@ -102,13 +57,5 @@ mod tests {
         );
         rates.session("192.0.2.2".parse().unwrap()).unwrap();
         rates.request(one).unwrap();
-    }
-
-    #[test]
-    fn neighbours_in_an_ipv6_network_are_one_source() {
-        let parse = |text: &str| network(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
     }
 }

@@ -58,6 +58,8 @@ impl Default for ServerOptions {
 pub enum Kind {
     /// The gateway.
     Gateway,
+    /// The collector.
+    Collector,
     /// Any other: a prover process.
     Prover,
 }
@@ -440,10 +442,10 @@ fn descendants(root: u32) -> io::Result<Vec<(u32, Kind)>> {
 fn kind(pid: u32) -> Kind {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let second = command.split(|byte| *byte == 0).nth(1);
-    if second == Some(b"gateway") {
-        Kind::Gateway
-    } else {
-        Kind::Prover
+    match second {
+        Some(b"gateway") => Kind::Gateway,
+        Some(b"collector") => Kind::Collector,
+        _ => Kind::Prover,
     }
 }
 

@@ -5,7 +5,7 @@ use soundproof_attester::{AttestError, Attester};
 use soundproof_protocol::{
     PROTOCOL_VERSION,
     attestation::Role,
-    binding::Binding,
+    binding::{Binding, GpuNonce},
     cbor::{self, Bytes},
     digest::Digest,
     id::{InstanceId, Nonce, SessionId},
@@ -60,7 +60,9 @@ pub fn transcript(nonce: Nonce, trust: &TrustConfiguration) -> Transcript {
     }
 }
 
-/// Evidence for `transcript`, as leaf `index` of a tree of `leaves` leaves.
+/// Evidence for `transcript`, as leaf `index` of a tree of `leaves` leaves:
+/// GPUs first, where there are any, since the binding has their evidence's
+/// digest.
 ///
 /// # Errors
 /// [`AttestError`]; also [`AttestError::Make`] for an impossible tree.
@@ -78,17 +80,20 @@ pub fn attest(
     let mut all: Vec<Vec<u8>> = (0..leaves).map(|i| i.to_be_bytes().to_vec()).collect();
     *all.get_mut(index as usize).ok_or_else(impossible)? = transcript.leaf();
     let tree = Tree::new(all.iter().map(Vec::as_slice)).ok_or_else(impossible)?;
+    let gpu = attester.gpus(&GpuNonce::new(tree.root()))?;
     let binding = Binding::new(
         attester.platform(),
         transcript.role,
         tree.root(),
-        None,
+        gpu.as_ref().map(|bytes| Digest::of(&bytes.0)),
         None,
     );
+    let mut evidence = attester.evidence(&binding)?;
+    evidence.gpu = gpu;
     Ok(SessionEvidence {
         transcript: Bytes(cbor::to_vec(transcript)),
         path: tree.path(index).ok_or_else(impossible)?,
-        evidence: attester.evidence(&binding)?,
+        evidence,
         endorsements: attester.endorsements()?,
         trust: Bytes(cbor::to_vec(trust)),
     })

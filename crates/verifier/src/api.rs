@@ -8,7 +8,8 @@ pub const MAX_REQUEST: usize = 4 * 1024 * 1024;
 
 /// POST /v1/appraise. Either a session as a server answered it, or evidence
 /// with the root that it must bind.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AppraiseRequest {
     /// Name of the policy to judge by.
@@ -44,7 +45,8 @@ pub struct AppraiseRequest {
 }
 
 /// The answer, whether or not the evidence is accepted.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct AppraiseAnswer {
     /// Whether the policy accepts it for the expected binding.
     pub accepted: bool,
@@ -59,7 +61,7 @@ pub struct AppraiseAnswer {
     /// When it was judged, by this service's clock; ms since 1970.
     pub judged_at_ms: u64,
     /// Every check, with what was expected, what was found, and what to do.
-    #[schema(value_type = Object)]
+    #[cfg_attr(feature = "server", schema(value_type = Object))]
     pub verdict: soundproof_evidence::Verdict,
     /// The same as an attestation result (EAR): a JWT that this service signs,
     /// with nonce, audience, end and the policy's digest. Relying on it is
@@ -68,14 +70,16 @@ pub struct AppraiseAnswer {
 }
 
 /// GET /v1/keys: a JSON Web Key Set (RFC 7517).
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct KeySet {
     /// The one key that answers are signed with.
     pub keys: Vec<Key>,
 }
 
 /// A key of ES256.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Key {
     /// `EC`.
     pub kty: &'static str,
@@ -95,14 +99,16 @@ pub struct Key {
 }
 
 /// GET /v1/policies.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PolicyList {
     /// In the order of their names.
     pub policies: Vec<PolicyView>,
 }
 
 /// One policy.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PolicyView {
     /// Its name.
     pub name: String,

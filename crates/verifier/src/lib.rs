@@ -12,207 +12,47 @@
 //! | module | what |
 //! |---|---|
 //! | [`api`] | what is asked and answered |
+//! | `request` | from a stranger's bytes to what is to be judged |
 //! | [`policies`] | the folder of policies |
-//! | `judge`, [`signer`] | from a request to a verdict, and to an attestation result |
-//! | `routes`, `openapi`, `metrics`, `problem` | HTTP |
-//! | `server`, `tls` | connections |
+//! | [`signer`] | from a verdict to an attestation result |
+//! | `routes`, `openapi`, `metrics`, `keys` | HTTP; what any listener needs is in [`soundproof_http`] |
+//! | `service` | settings, and the process that listens |
+//!
+//! Without the feature `server` (on by default) there is the parser of
+//! requests only, which uses neither network nor clock.
 #![forbid(unsafe_code)]
 
 pub mod api;
-mod judge;
+#[cfg(feature = "server")]
+mod keys;
+#[cfg(feature = "server")]
 mod metrics;
+#[cfg(feature = "server")]
 mod openapi;
+#[cfg(feature = "server")]
 pub mod policies;
-mod problem;
+mod request;
+#[cfg(feature = "server")]
 mod routes;
-mod server;
+#[cfg(feature = "server")]
+mod service;
+#[cfg(feature = "server")]
 pub mod signer;
-mod tls;
 
+#[cfg(feature = "server")]
 pub use policies::Policies;
+#[cfg(feature = "server")]
+pub use service::{Verifier, VerifierConfig, VerifierError};
+#[cfg(feature = "server")]
 pub use signer::Signer;
 
-use soundproof_collateral::{Collateral, CollateralConfig, CollateralError};
-use soundproof_protocol::digest::Digest;
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
-use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-
-/// What the operator sets.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct VerifierConfig {
-    /// Where to listen. Plain HTTP on a loopback address, TLS on any other.
-    pub listen: SocketAddr,
-    /// Folder of policies, `NAME.toml` each.
-    pub policies: PathBuf,
-    /// Who appraises: the URI or name that its users know its key by. Default
-    /// `soundproof-verifier`.
-    pub issuer: String,
-    /// Seconds that an attestation result may be relied on. Default 300.
-    pub lifetime_s: u64,
-    /// Serve on an address that others can reach: everybody who can may ask.
-    pub open_to_all: bool,
-    /// PEM files of a certificate chain and its private key. Default: off
-    /// loopback a key made in this process.
-    pub certificate: Option<(PathBuf, PathBuf)>,
-    /// Where endorsements come from that a request does not bring; `None`:
-    /// from requests only.
-    pub collateral: Option<CollateralConfig>,
-    /// Requests a second from one source, and at once. Default 20, 100.
-    pub rate: (u32, u32),
-    /// Connections at once. Default 256.
-    pub connections: u32,
-    /// Appraisals at once; more wait. Default 4.
-    pub appraisals: u32,
-    /// Seconds for a request to arrive. Default 30.
-    pub seconds: u64,
-}
-
-impl VerifierConfig {
-    /// With defaults: loopback, endorsements from requests only.
-    pub fn new(listen: SocketAddr, policies: impl Into<PathBuf>) -> Self {
-        Self {
-            listen,
-            policies: policies.into(),
-            issuer: "soundproof-verifier".into(),
-            lifetime_s: 300,
-            open_to_all: false,
-            certificate: None,
-            collateral: None,
-            rate: (20, 100),
-            connections: 256,
-            appraisals: 4,
-            seconds: 30,
-        }
-    }
-}
-
-/// Why it does not serve.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifierError {
-    /// A setting is not usable.
-    #[error("{0}")]
-    Config(String),
-    /// A policy is none.
-    #[error("{path}: {why}")]
-    Policy {
-        /// Its file.
-        path: String,
-        /// Why.
-        why: String,
-    },
-    /// Sources of endorsements.
-    #[error(transparent)]
-    Collateral(#[from] CollateralError),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        error: std::io::Error,
-    },
-}
-
-pub(crate) struct App {
-    pub(crate) config: VerifierConfig,
-    pub(crate) policies: Policies,
-    pub(crate) collateral: Option<Collateral>,
-    pub(crate) metrics: metrics::Metrics,
-    pub(crate) rates: routes::Rates,
-    pub(crate) appraisals: Semaphore,
-    pub(crate) signer: Signer,
-    pub(crate) tls: bool,
-    /// Milliseconds since 1970.
-    pub(crate) clock: fn() -> u64,
-}
-
-/// A verifier that listens, and serves once it is told to.
-pub struct Verifier {
-    app: Arc<App>,
-    listener: TcpListener,
-    address: SocketAddr,
-    tls: Option<tls::Identity>,
-}
-
-impl Verifier {
-    /// Reads the policies and takes the address. `clock` is milliseconds since
-    /// 1970, by which everything is judged; `key` is what answers are signed
-    /// with.
-    ///
-    /// # Errors
-    /// [`VerifierError`].
-    pub async fn open(
-        config: VerifierConfig,
-        key: signer::SigningKey,
-        clock: fn() -> u64,
-    ) -> Result<Self, VerifierError> {
-        if !config.listen.ip().is_loopback() && !config.open_to_all {
-            let why = "off loopback everybody may ask who reaches it: say open_to_all";
-            return Err(VerifierError::Config(why.into()));
-        }
-        let policies = Policies::read(&config.policies)?;
-        let collateral = match &config.collateral {
-            None => None,
-            Some(collateral) => Some(Collateral::new(collateral.clone())?),
-        };
-        let tls = tls::Identity::choose(config.certificate.as_ref(), config.listen.ip())
-            .map_err(VerifierError::Config)?;
-        let listen = |error| VerifierError::Listen {
-            address: config.listen,
-            error,
-        };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
-        Ok(Self {
-            app: Arc::new(App {
-                policies,
-                collateral,
-                metrics: metrics::Metrics::new(),
-                rates: routes::Rates::new(config.rate),
-                appraisals: Semaphore::new(config.appraisals.max(1) as usize),
-                signer: Signer::new(key, &config.issuer, config.lifetime_s),
-                tls: tls.is_some(),
-                clock,
-                config,
-            }),
-            listener,
-            address,
-            tls,
-        })
-    }
-
-    /// The URL to reach it by.
-    pub fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
-    }
-
-    /// SHA-256 of the SubjectPublicKeyInfo of its certificate; none for plain
-    /// HTTP.
-    pub fn spki(&self) -> Option<Digest> {
-        self.tls.as_ref().map(|tls| tls.spki)
-    }
-
-    /// The key that answers are signed with.
-    pub fn key(&self) -> api::Key {
-        self.app.signer.key()
-    }
-
-    /// The names of its policies.
-    pub fn policies(&self) -> Vec<String> {
-        self.app.policies.names().map(str::to_owned).collect()
-    }
-
-    /// Answers until `stop`, and then what is under way.
-    pub async fn serve(self, stop: CancellationToken) {
-        let router = routes::router(self.app.clone());
-        let acceptor = self.tls.map(|tls| TlsAcceptor::from(tls.config));
-        let tidying = tokio::spawn(routes::tidy(self.app.clone()));
-        server::serve(&self.app, router, self.listener, acceptor, stop).await;
-        tidying.abort();
+/// Parsers of outside bytes, for fuzzing: each must refuse or accept, and never
+/// panic.
+pub mod fuzz {
+    /// The body of POST /v1/appraise: the nonce and the binding of what is to
+    /// be judged.
+    pub fn request(bytes: &[u8]) -> Option<(Vec<u8>, [u8; 64])> {
+        let asked = crate::request::parse(bytes).ok()?;
+        Some((asked.nonce, *asked.binding.as_bytes()))
     }
 }

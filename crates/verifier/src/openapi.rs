@@ -1,12 +1,9 @@
 //! /openapi.json.
 
 use crate::{api, routes};
-use axum::{
-    http::header,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use std::sync::LazyLock;
-use utoipa::OpenApi;
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,9 +25,18 @@ use utoipa::OpenApi;
         api::AppraiseRequest,
         api::AppraiseAnswer,
         soundproof_protocol::api::Problem
-    ))
+    )),
+    modifiers(&Security),
 )]
 struct Api;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        soundproof_http::openapi::bearer(openapi, "key");
+    }
+}
 
 static TEXT: LazyLock<String> = LazyLock::new(text);
 
@@ -40,7 +46,7 @@ fn text() -> String {
 }
 
 pub(crate) async fn get() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+    soundproof_http::openapi::answer(&TEXT)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Attestation results: verdicts, signed with this service's own key.
 
-use crate::{api::Key, judge::Asked};
+use crate::{api::Key, request::Asked};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 pub use p256::ecdsa::SigningKey;
 use soundproof_evidence::{

@@ -93,6 +93,8 @@ impl Imds {
                 200 => http::object(&answer.body)
                     .ok_or_else(|| self.malformed("the answer is not the JSON that it should be")),
                 404 => Err(self.error(Problem::NoDevice)),
+                // Azure's guest proxy agent, where it decides who may ask.
+                401 | 403 => Err(self.error(Problem::NoPermission)),
                 // 410: it is being updated, and to be asked again.
                 410 | 429 | 500 | 503 => Err(self.error(Problem::Throttled { tries: 1 })),
                 status => Err(self.error(Problem::Refused(format!(

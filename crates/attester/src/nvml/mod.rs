@@ -21,6 +21,9 @@ pub const LIBRARY: &str = "libnvidia-ml.so.1";
 /// Where a measurement request has its nonce (SPDM 1.1, 10.11: version, code,
 /// attributes and index before it).
 const NONCE_AT: usize = 4;
+/// Kinds of GPUs in evidence: NVIDIA's, and software in their format.
+const NVIDIA: u8 = 0;
+const SOFTWARE_NVIDIA: u8 = 16;
 
 /// Makes evidence of a machine's GPUs.
 pub trait Gpus: Send + Sync {
@@ -35,6 +38,7 @@ pub trait Gpus: Send + Sync {
 pub struct Nvml {
     name: OsString,
     retry: crate::Retry,
+    kind: u8,
     /// Loaded once and kept: starting it takes a second. The lock, since
     /// reports are made one at a time.
     library: Mutex<Option<Library>>,
@@ -46,8 +50,17 @@ impl Nvml {
         Self {
             name: library.as_ref().into(),
             retry,
+            kind: NVIDIA,
             library: Mutex::default(),
         }
+    }
+
+    /// The same under the name of its software kind: for tests over a fake,
+    /// since nobody accepts that for hardware.
+    #[must_use]
+    pub fn as_software(mut self) -> Self {
+        self.kind = SOFTWARE_NVIDIA;
+        self
     }
 
     /// [`Gpus::evidence`], with the nonce as it came over the pipe from the
@@ -111,7 +124,7 @@ impl Nvml {
         }
         let chain = library.chain(index).map_err(|error| self.error(error))?;
         Ok(Gpu {
-            kind: 0,
+            kind: self.kind,
             report: report.into(),
             chain: chain.into(),
         })

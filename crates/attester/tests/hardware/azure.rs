@@ -199,6 +199,7 @@ fn every_failure_of_the_metadata_service_has_its_name() {
         ),
         (|now| now.status = Some(404), "no_device"),
         (|now| now.status = Some(400), "refused"),
+        (|now| now.status = Some(403), "no_permission"),
         (|now| now.status = Some(410), "throttled"),
         (|now| now.body = Some("[]".into()), "malformed_answer"),
         (

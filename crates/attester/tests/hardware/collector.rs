@@ -127,7 +127,7 @@ fn one_that_cannot_start_is_silent_or_lies_is_named() {
     let report = [0; 1024];
     for (program, arguments, expected) in [
         ("/nonexistent/soundproofd", vec![], "no_device"),
-        ("true", vec![], "io"),
+        ("true", vec![], "died"),
         ("sleep", vec!["600"], "timed_out"),
         (
             "sh",

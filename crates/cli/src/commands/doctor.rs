@@ -1,15 +1,18 @@
 //! `soundproof doctor`: looks at everything on the way to a proof, and says
 //! what is wrong and what to do about it.
 
+mod endorsements;
+mod platforms;
+
+pub(crate) use platforms::collect;
+
 use crate::{connect::Connect, daemon, failure::Failure, output::Output};
 use serde::Serialize;
 use soundproof::{
     Client, now_ms,
     protocol::{error::Code, mode::ModeOffer},
 };
-use soundproof_attester::{AttestError, Machine, Problem, detect};
-use soundproof_collateral::{Condition, Holdings};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Seconds by which the server's clock may differ before it is worth a word.
 const MAX_SKEW_S: u64 = 120;
@@ -28,6 +31,8 @@ pub(crate) struct Args {
 #[serde(rename_all = "snake_case")]
 enum Finding {
     Good,
+    /// It is not here, and need not be.
+    Absent,
     Warn,
     Bad,
 }
@@ -38,6 +43,9 @@ struct Check {
     name: &'static str,
     finding: Finding,
     found: String,
+    /// On whose side a platform's failure is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    side: Option<&'static str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     remedy: &'static str,
 }
@@ -67,6 +75,7 @@ impl Checks {
             name,
             finding,
             found: found.into(),
+            side: None,
             remedy,
         });
     }
@@ -80,9 +89,9 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
     let mut checks = Checks::default();
     checks.good("version", env!("CARGO_PKG_VERSION"));
     this_machine(&mut checks);
-    platforms(&mut checks, &Machine::this());
+    platforms::look(&mut checks, &platforms::machine()?);
     if let Some(path) = &args.collateral {
-        endorsements(&mut checks, path, now_ms());
+        endorsements::look(&mut checks, path, now_ms());
     }
     if args.connect.url.is_some() {
         let onlooker = args.connect.onlooker()?;
@@ -119,11 +128,16 @@ pub(crate) async fn run(args: &Args, output: Output) -> Result<(), Failure> {
 fn line(check: &Check) -> String {
     let mark = match check.finding {
         Finding::Good => "good",
+        Finding::Absent => "none",
         Finding::Warn => "WARN",
         Finding::Bad => "BAD ",
     };
+    let side = match check.side {
+        Some(side) => format!(" (on the {side}'s side)"),
+        None => String::new(),
+    };
     format!(
-        "{mark}  {:<12} {}  {}",
+        "{mark}  {:<12} {}{side}  {}",
         check.name, check.found, check.remedy
     )
     .trim_end()
@@ -165,108 +179,6 @@ fn this_machine(checks: &mut Checks) {
             "not installed here; only `serve` and `demo` need it",
         ),
     }
-}
-
-/// What this machine can attest with: each module is looked for, and one that
-/// is there makes evidence once. Only `soundproofd` needs it, so that a machine
-/// that has none of it is as healthy as any.
-fn platforms(checks: &mut Checks, machine: &Machine) {
-    let mut here = false;
-    let mut absent = Vec::new();
-    for found in detect::survey(machine) {
-        if found.is_absent() {
-            absent.push(found.module.name());
-            continue;
-        }
-        here = true;
-        let made = found.attester.and_then(|attester| {
-            let evidence = detect::rehearse(&*attester)?;
-            Ok((attester.platform(), evidence))
-        });
-        match made {
-            Ok((platform, evidence)) => {
-                let log = match evidence.event_log {
-                    Some(_) => ", with an event log",
-                    None => "",
-                };
-                let bytes = evidence.carried_len();
-                let name = platform.name();
-                checks.good(
-                    "platform",
-                    format!("{name}: makes evidence, {bytes} bytes{log}"),
-                );
-            }
-            Err(error) => failed(checks, "platform", found.module.name(), &error),
-        }
-    }
-    if !here {
-        let found = format!(
-            "no TEE here ({} looked for); only `soundproofd` needs one",
-            absent.join(", ")
-        );
-        checks.good("platform", found);
-    }
-    match detect::rehearse_gpus_of(machine) {
-        Ok(evidence) => checks.good("gpus", format!("attest, {} bytes", evidence.len())),
-        Err(AttestError::Device(error)) if error.is_absent() => {
-            checks.good("gpus", "none of NVIDIA's");
-        }
-        // A GPU outside a TEE, as on any desk.
-        Err(AttestError::Device(error))
-            if !here && matches!(error.problem, Problem::NotConfidential(_)) =>
-        {
-            checks.good("gpus", format!("do not attest: {}", error.problem));
-        }
-        Err(error) => failed(checks, "gpus", "nvidia", &error),
-    }
-}
-
-/// What is held of this machine's vendor, from where, until when.
-fn endorsements(checks: &mut Checks, path: &Path, now_ms: u64) {
-    const NAME: &str = "endorsements";
-    let holdings = match Holdings::read(path) {
-        Ok(holdings) => holdings,
-        Err(error) => {
-            return checks.add(NAME, Finding::Bad, error.to_string(), error.remedy());
-        }
-    };
-    for item in &holdings.items {
-        let condition = holdings.condition(item, now_ms);
-        let finding = match condition {
-            Condition::Good => Finding::Good,
-            Condition::Overdue => Finding::Warn,
-            _ => Finding::Bad,
-        };
-        let found = format!(
-            "{}, from {}: {}",
-            item.target.name(),
-            item.source,
-            holdings.words(item, now_ms)
-        );
-        checks.add(NAME, finding, found, condition.remedy());
-    }
-    for name in &holdings.damaged {
-        let found = format!("{}: damaged", path.join(name).display());
-        let remedy = "The server fetches it anew when it needs it; or remove the file.";
-        checks.add(NAME, Finding::Bad, found, remedy);
-    }
-    if holdings.items.is_empty() && holdings.damaged.is_empty() {
-        checks.add(
-            NAME,
-            Finding::Bad,
-            format!("{}: none", path.display()),
-            "Open a session, so that the server fetches them; or bring a bundle: `soundproof collateral fetch`.",
-        );
-    }
-}
-
-fn failed(checks: &mut Checks, name: &'static str, module: &str, error: &AttestError) {
-    let code = match error {
-        AttestError::Device(error) => error.problem.code(),
-        _ => "failed",
-    };
-    let found = format!("{module}: {code}: {error}");
-    checks.add(name, Finding::Bad, found, error.remedy());
 }
 
 /// Whether it answers at all.
@@ -401,296 +313,5 @@ async fn evidence(checks: &mut Checks, args: &Args, onlooker: &Client) {
             }
             checks.error("evidence", &error);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use soundproof_attester::{azure::Imds, nvml::Nvml};
-    use soundproof_testkit::fakes::{
-        self, Access,
-        agent::{self, FakeAgent},
-        configfs::{self, FakeConfigfs},
-        imds::{self, FakeImds},
-        nsm::{self, FakeNsm},
-        nvml,
-        tpm::{self, FakeTpm},
-    };
-    use std::sync::Arc;
-
-    fn looked_at(machine: &Machine) -> Vec<Check> {
-        let mut checks = Checks::default();
-        platforms(&mut checks, machine);
-        checks.0
-    }
-
-    /// One check is bad: it names the module and the failure, and says what to
-    /// do.
-    fn assert_named(machine: &Machine, module: &str, code: &str) {
-        let checks = looked_at(machine);
-        let bad: Vec<_> = checks
-            .iter()
-            .filter(|one| one.finding == Finding::Bad)
-            .collect();
-        let [bad] = bad.as_slice() else {
-            panic!("{module} {code}: {checks:?}");
-        };
-        let start = format!("{module}: {code}: ");
-        assert!(bad.found.starts_with(&start), "{start}: {}", bad.found);
-        assert!(!bad.remedy.is_empty(), "{}", bad.found);
-    }
-
-    #[test]
-    fn a_machine_without_a_tee_is_healthy() {
-        let folder = tempfile::tempdir().unwrap();
-        let checks = looked_at(&fakes::machine(folder.path()));
-        assert_eq!(checks.len(), 2);
-        assert!(checks.iter().all(|one| one.finding == Finding::Good));
-        for name in ["nitro", "dstack", "configfs-tsm", "azure"] {
-            assert!(checks[0].found.contains(name), "{}", checks[0].found);
-        }
-    }
-
-    #[test]
-    fn every_platform_that_works_is_shown() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut machine = fakes::machine(folder.path());
-        machine.configfs = FakeConfigfs::tdx(configfs::Behaviour::default());
-        std::fs::write(&machine.event_log, [1]).unwrap();
-        machine.nsm = FakeNsm::new(nsm::Behaviour::default());
-        let socket = folder.path().join("run/dstack.sock");
-        let _agent = FakeAgent::start(&socket, agent::Behaviour::default()).unwrap();
-        let report = fakes::tpm::td_report(&tpm::vouching(b"{}"));
-        let report = tpm::hcl_report(false, &report, b"{}");
-        machine.tpm = FakeTpm::new(report, tpm::Behaviour::default());
-        let imds = FakeImds::start(imds::Behaviour::default()).unwrap();
-        machine.host = Arc::new(Imds::at(imds.address(), machine.retry));
-        let make: nvml::GpuMaker = Arc::new(nvml::unsigned);
-        let library = nvml::build(folder.path(), make, &nvml::Behaviour::default()).unwrap();
-        machine.gpus = Arc::new(Nvml::new(library, machine.retry));
-        let checks = looked_at(&machine);
-        let found: Vec<&str> = checks.iter().map(|one| one.found.as_str()).collect();
-        for start in ["nitro: ", "dstack: ", "tdx: ", "azure-tdx: ", "attest, "] {
-            assert!(found.iter().any(|one| one.starts_with(start)), "{found:?}");
-        }
-        assert!(found[2].ends_with("with an event log"), "{found:?}");
-        assert!(checks.iter().all(|one| one.finding == Finding::Good));
-    }
-
-    /// For each module: no permission, throttled, a malformed answer. That
-    /// there is no device is the machine without a TEE.
-    #[test]
-    fn every_failure_of_every_module_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let empty = fakes::machine(folder.path());
-
-        for (code, behaviour) in [
-            (
-                "no_permission",
-                configfs::Behaviour {
-                    access: Access::Denied,
-                    ..Default::default()
-                },
-            ),
-            (
-                "throttled",
-                configfs::Behaviour {
-                    busy: 3,
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                configfs::Behaviour {
-                    stale: true,
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let mut machine = empty.clone();
-            machine.configfs = FakeConfigfs::snp(behaviour);
-            assert_named(&machine, "configfs-tsm", code);
-        }
-        let mut machine = empty.clone();
-        let make: fakes::Maker = Arc::new(|_: &[u8]| Vec::new());
-        machine.configfs = FakeConfigfs::new("arm_cca_guest", make, Default::default());
-        assert_named(&machine, "configfs-tsm", "wrong_provider");
-
-        for (code, behaviour) in [
-            (
-                "no_permission",
-                nsm::Behaviour {
-                    access: Access::Denied,
-                    ..Default::default()
-                },
-            ),
-            (
-                "throttled",
-                nsm::Behaviour {
-                    busy: 3,
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                nsm::Behaviour {
-                    answer: Some(vec![0xff]),
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let mut machine = empty.clone();
-            machine.nsm = FakeNsm::new(behaviour);
-            assert_named(&machine, "nitro", code);
-        }
-
-        for (code, behaviour) in [
-            (
-                "no_permission",
-                agent::Behaviour {
-                    status: Some(403),
-                    ..Default::default()
-                },
-            ),
-            (
-                "throttled",
-                agent::Behaviour {
-                    status: Some(503),
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                agent::Behaviour {
-                    body: Some("[".into()),
-                    ..Default::default()
-                },
-            ),
-            (
-                "refused",
-                agent::Behaviour {
-                    status: Some(500),
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let machine = fakes::machine(folder.path());
-            let socket = folder.path().join("var/run/tappd.sock");
-            let _agent = FakeAgent::start(&socket, behaviour).unwrap();
-            assert_named(&machine, "dstack", code);
-        }
-
-        let report = tpm::td_report(&tpm::vouching(b"{}"));
-        let report = tpm::hcl_report(false, &report, b"{}");
-        for (code, behaviour) in [
-            (
-                "no_permission",
-                tpm::Behaviour {
-                    access: Access::Denied,
-                    ..Default::default()
-                },
-            ),
-            (
-                "throttled",
-                tpm::Behaviour {
-                    retry: 3,
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                tpm::Behaviour {
-                    answer: Some(vec![1]),
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let mut machine = empty.clone();
-            machine.tpm = FakeTpm::new(report.clone(), behaviour);
-            assert_named(&machine, "azure", code);
-        }
-        for (code, behaviour) in [
-            (
-                "throttled",
-                imds::Behaviour {
-                    throttled: 3,
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                imds::Behaviour {
-                    stale: true,
-                    ..Default::default()
-                },
-            ),
-            (
-                "no_device",
-                imds::Behaviour {
-                    status: Some(404),
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let mut machine = empty.clone();
-            machine.tpm = FakeTpm::new(report.clone(), tpm::Behaviour::default());
-            let imds = FakeImds::start(behaviour).unwrap();
-            machine.host = Arc::new(Imds::at(imds.address(), machine.retry));
-            assert_named(&machine, "azure", code);
-        }
-
-        for (code, behaviour) in [
-            (
-                "no_permission",
-                nvml::Behaviour {
-                    start: 4,
-                    ..Default::default()
-                },
-            ),
-            (
-                "throttled",
-                nvml::Behaviour {
-                    busy: 3,
-                    ..Default::default()
-                },
-            ),
-            (
-                "malformed_answer",
-                nvml::Behaviour {
-                    claimed: Some(0),
-                    ..Default::default()
-                },
-            ),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            let mut machine = fakes::machine(folder.path());
-            let make: nvml::GpuMaker = Arc::new(nvml::unsigned);
-            let library = nvml::build(folder.path(), make, &behaviour).unwrap();
-            machine.gpus = Arc::new(Nvml::new(library, machine.retry));
-            assert_named(&machine, "nvidia", code);
-        }
-    }
-
-    #[test]
-    fn a_gpu_on_a_desk_is_no_fault() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut machine = fakes::machine(folder.path());
-        let off = nvml::Behaviour {
-            confidential: false,
-            ..Default::default()
-        };
-        let make: nvml::GpuMaker = Arc::new(nvml::unsigned);
-        let library = nvml::build(folder.path(), make, &off).unwrap();
-        machine.gpus = Arc::new(Nvml::new(library, machine.retry));
-        let checks = looked_at(&machine);
-        assert!(
-            checks.iter().all(|one| one.finding == Finding::Good),
-            "{checks:?}"
-        );
-        // In a TEE it is.
-        machine.nsm = FakeNsm::new(nsm::Behaviour::default());
-        assert_named(&machine, "nvidia", "not_confidential");
     }
 }

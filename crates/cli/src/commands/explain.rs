@@ -196,8 +196,10 @@ fn text(explained: &Explained<'_>) -> String {
     };
     let facts = serde_json::to_value(&verdict.facts).unwrap_or_default();
     show(said(verdict.verified), &facts, &mut lines);
-    let gpus = serde_json::to_value(&verdict.gpus).unwrap_or_default();
-    flatten(&gpus, &mut lines);
+    if !verdict.gpus.is_empty() {
+        let gpus = serde_json::to_value(&verdict.gpus).unwrap_or_default();
+        show("its GPUs", &gpus, &mut lines);
+    }
     lines.push(format!("\n{verdict}"));
     lines.join("\n")
 }

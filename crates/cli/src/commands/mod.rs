@@ -68,6 +68,10 @@ enum Command {
     Demo(Box<demo::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// The process that asks Azure's metadata service and NVIDIA's library for
+    /// `doctor`, which starts it
+    #[command(hide = true)]
+    Collector,
 }
 
 /// Runs a command.
@@ -85,6 +89,7 @@ pub(crate) fn run(cli: Cli, output: &Output) -> Result<(), Failure> {
             completions::run(&args, output);
             Ok(())
         }
+        Command::Collector => doctor::collect(),
         Command::Circuit(command) => circuit::run(&command, output),
         Command::Measure(command) => measure::run(&command, output),
         Command::Explain(args) => explain::run(&args, output),

@@ -43,8 +43,13 @@ pub(crate) struct Serve {
     /// Seconds that an answer may be relied on
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     lifetime: u64,
-    /// Serve on an address that others can reach: everybody who can may ask
-    #[arg(long)]
+    /// File of the API keys of those who may ask, by their SHA-256; needed off
+    /// loopback
+    #[arg(long, value_name = "FILE")]
+    api_keys: Option<PathBuf>,
+    /// Serve without API keys on an address that others can reach: everybody
+    /// who can may ask
+    #[arg(long, conflicts_with = "api_keys")]
     open_to_all: bool,
     /// PEM file of a TLS certificate chain [default: off loopback one that is
     /// made at the start]
@@ -141,6 +146,7 @@ impl Serve {
         let mut config = VerifierConfig::new(self.listen, &self.policies);
         config.issuer = self.issuer.clone();
         config.lifetime_s = self.lifetime;
+        config.api_keys = self.api_keys.clone();
         config.open_to_all = self.open_to_all;
         config.certificate = self.tls_certificate.clone().zip(self.tls_key.clone());
         config.rate = (self.rate, self.rate.saturating_mul(5));

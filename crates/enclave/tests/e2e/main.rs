@@ -9,8 +9,10 @@
 )]
 
 mod bad_input;
+mod collector;
 mod crashes;
 mod large;
+mod machine;
 mod secrets;
 mod sessions;
 mod sp1_connect;

@@ -3,7 +3,10 @@
 
 use crate::world::{World, input_with, small};
 use soundproof::{Event, Input, Observer, Program};
-use soundproof_testkit::secrets::{Needles, core_files};
+use soundproof_testkit::{
+    secrets::{Needles, core_files},
+    server::Kind,
+};
 use std::path::PathBuf;
 
 /// A field element that nothing else will happen to be.
@@ -158,6 +161,30 @@ fn name(pid: u32) -> String {
         "{pid} {}",
         String::from_utf8_lossy(&line).replace('\0', " ")
     )
+}
+
+/// Also as root a gateway that was taken over may not trace the keeper. Broken
+/// if any of its threads kept CAP_SYS_PTRACE.
+#[tokio::test]
+async fn the_gateway_may_look_into_no_process() {
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    let world = World::start();
+    let gateways = world.server.pids(Kind::Gateway).unwrap();
+    let gateway = gateways.first().unwrap();
+    let mut threads = 0;
+    for thread in std::fs::read_dir(format!("/proc/{gateway}/task")).unwrap() {
+        let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+        };
+        for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+            assert_eq!(value(set) & !NET_BIND_SERVICE, 0, "{set} {status}");
+        }
+        assert_eq!(value("NoNewPrivs:"), 1);
+        threads += 1;
+    }
+    assert!(threads > 1, "its runtime has threads");
 }
 
 /// The search of memory finds a secret that a live process holds: this one's

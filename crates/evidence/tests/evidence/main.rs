@@ -18,6 +18,8 @@ mod dstack;
 mod ear;
 mod golden;
 mod gpu;
+mod gpu_endorsements;
+mod gpu_policy;
 mod jwt;
 mod mutation;
 mod nitro;

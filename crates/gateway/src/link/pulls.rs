@@ -1,7 +1,10 @@
 //! What the keeper pulls, served from the store with bounded memory.
 
 use super::{Incoming, Link, outcomes::Piece};
-use crate::{app::App, problem::Problem};
+use crate::{
+    app::App,
+    problem::{Problem, of_store},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use soundproof_protocol::{
     cbor,
@@ -113,13 +116,22 @@ async fn answer(app: &App, pull: KeeperPulls) -> Result<GatewayPieces, Problem> 
 }
 
 async fn chunk(app: &App, id: &JobId, index: u32) -> Result<GatewayPieces, Problem> {
-    let job = app.store.job(id).await?.ok_or(Code::JobNotFound)?;
+    let job = app
+        .store
+        .job(id)
+        .await
+        .map_err(of_store)?
+        .ok_or(Code::JobNotFound)?;
     let layout = job.layout().ok_or(Code::StorageFailed)?;
     let (Some((part, offset)), Some(total)) = (layout.locate(index), layout.chunk_len(index))
     else {
         return Err(Code::PartOutOfRange.into());
     };
-    let bytes = app.store.read_part(id, part, offset, total).await?;
+    let bytes = app
+        .store
+        .read_part(id, part, offset, total)
+        .await
+        .map_err(of_store)?;
     Ok(GatewayPieces::Bytes {
         bytes: bytes.to_vec().into(),
         total,
@@ -127,11 +139,17 @@ async fn chunk(app: &App, id: &JobId, index: u32) -> Result<GatewayPieces, Probl
 }
 
 async fn blob(app: &App, digest: &Digest, offset: u64) -> Result<GatewayPieces, Problem> {
-    let total = app.store.blob_len(digest).await?.ok_or(Code::BlobMissing)?;
+    let total = app
+        .store
+        .blob_len(digest)
+        .await
+        .map_err(of_store)?
+        .ok_or(Code::BlobMissing)?;
     let bytes = app
         .store
         .read_blob(digest, offset, MAX_PIECE as u64)
-        .await?;
+        .await
+        .map_err(of_store)?;
     Ok(GatewayPieces::Bytes {
         bytes: bytes.to_vec().into(),
         total,

@@ -1,6 +1,10 @@
 //! What operators and clients ask about the server itself.
 
-use crate::{app::App, auth::Caller, problem::Problem};
+use crate::{
+    app::App,
+    auth::Caller,
+    problem::{Problem, of_store},
+};
 use axum::{
     Json,
     extract::State,
@@ -89,7 +93,7 @@ pub(crate) async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "server",
     responses((status = 200, content_type = "text/plain", body = String)))]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
-    app.store.check().await?;
+    app.store.check().await.map_err(of_store)?;
     if app.keeper_status().ready {
         Ok("ready\n")
     } else {

@@ -5,7 +5,7 @@ use crate::{
     app::{App, now_ms},
     auth::Caller,
     body,
-    problem::Problem,
+    problem::{Problem, of_store},
 };
 use axum::{
     body::Body,
@@ -54,7 +54,8 @@ pub(crate) async fn put(
     let source = body::source(&app, body);
     app.store
         .put_blob(&tenant.name, tenant.quota, &digest, max, source, now_ms())
-        .await?;
+        .await
+        .map_err(of_store)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -70,7 +71,12 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     caller.tenant()?;
     let digest = digest(&name)?;
-    let len = app.store.blob_len(&digest).await?.ok_or(Code::NotFound)?;
+    let len = app
+        .store
+        .blob_len(&digest)
+        .await
+        .map_err(of_store)?
+        .ok_or(Code::NotFound)?;
     let read: download::Read = Box::new(move |app, offset, max| {
         Box::pin(async move { app.store.read_blob(&digest, offset, max).await })
     });

@@ -4,7 +4,7 @@ use crate::{
     app::{App, now_ms},
     auth::{Caller, JobPath},
     body,
-    problem::Problem,
+    problem::{Problem, of_store},
 };
 use axum::{
     Json,
@@ -67,7 +67,8 @@ pub(crate) async fn put(
     let put = app
         .store
         .put_part(&id, part, body::source(&app, body), now_ms())
-        .await?;
+        .await
+        .map_err(of_store)?;
     if put.accepted {
         app.accepted(&put.job);
     } else if put.job.state != job.state {
@@ -93,7 +94,7 @@ async fn view(app: &App, id: &JobId, job: &Job) -> Result<InputView, Problem> {
     let layout = job.layout().ok_or(Code::StorageFailed)?;
     let held = match job.state {
         JobState::Ended => Vec::new(),
-        _ => app.store.parts(id).await?,
+        _ => app.store.parts(id).await.map_err(of_store)?,
     };
     Ok(InputView {
         state: job.state,

@@ -5,7 +5,7 @@ use crate::{
     app::{App, now_ms},
     auth::{Caller, JobPath},
     body,
-    problem::Problem,
+    problem::{Problem, of_keeper, of_store},
 };
 use axum::{Json, body::Body, extract::State};
 use bytes::Bytes;
@@ -107,7 +107,7 @@ pub(crate) async fn create(
         let detail = format!("inputs of at most {} bytes", app.config.limits.input_bytes);
         return Err(Problem::with(Code::InputTooLarge, detail));
     }
-    ModeOffer::admit(&app.modes, &description, app.config.refuse_not_hiding)?;
+    ModeOffer::admit(&app.modes, &description, app.config.refuse_not_hiding).map_err(of_keeper)?;
     let mut new = NewJob {
         id: description.job,
         tenant: tenant.name.clone(),
@@ -131,7 +131,7 @@ pub(crate) async fn create(
         Some(lock) => Some(lock.lock().await),
         None => None,
     };
-    let known = app.store.job(&new.id).await?.is_some();
+    let known = app.store.job(&new.id).await.map_err(of_store)?.is_some();
     if !known {
         new.access = admit(&app, &new).await?;
     }
@@ -153,7 +153,7 @@ pub(crate) async fn create(
             if !known && !matches!(error, StoreError::Conflict) {
                 app.forget(id); // the keeper took its key for nothing
             }
-            Err(error.into())
+            Err(of_store(error))
         }
     }
 }
@@ -162,11 +162,17 @@ pub(crate) async fn create(
 /// job's key; the digest of its access secret.
 async fn admit(app: &App, new: &NewJob) -> Result<Digest, Problem> {
     for digest in &new.blobs {
-        if app.store.blob_len(digest).await?.is_none() {
-            return Err(StoreError::BlobMissing(*digest).into());
+        if app
+            .store
+            .blob_len(digest)
+            .await
+            .map_err(of_store)?
+            .is_none()
+        {
+            return Err(of_store(StoreError::BlobMissing(*digest)));
         }
     }
-    if app.store.unfinished_count().await? >= app.config.limits.unfinished_jobs {
+    if app.store.unfinished_count().await.map_err(of_store)? >= app.config.limits.unfinished_jobs {
         return Err(Problem::new(Code::JobsFull).after(5));
     }
     let ask = GatewayAsks::Admit {
@@ -175,7 +181,7 @@ async fn admit(app: &App, new: &NewJob) -> Result<Digest, Problem> {
     };
     match app.link.ask(ask).await? {
         KeeperAnswers::Admitted(access) => Ok(access),
-        KeeperAnswers::Refused(refusal) => Err(refusal.into()),
+        KeeperAnswers::Refused(refusal) => Err(of_keeper(refusal)),
         _ => Err(Code::KeeperUnavailable.into()),
     }
 }
@@ -223,7 +229,7 @@ pub(crate) async fn list(
         before,
         limit,
     };
-    let page = app.store.list(query).await?;
+    let page = app.store.list(query).await.map_err(of_store)?;
     Ok(Json(JobList {
         jobs: page.jobs.iter().map(soundproof_jobs::Job::view).collect(),
         next: page.next.map(|seq| format!("{seq:x}")),
@@ -255,7 +261,7 @@ pub(crate) async fn delete(
     match app.store.delete(&id, now_ms()).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(StoreError::State) => Err(Code::JobNotEnded.into()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(of_store(error)),
     }
 }
 
@@ -278,7 +284,7 @@ pub(crate) async fn cancel(
         // keeper is asked to stop it all the same.
         let marked = match app.store.request_cancel(&id).await {
             Err(StoreError::Full) if running => true,
-            other => other?,
+            other => other.map_err(of_store)?,
         };
         if marked {
             match app.link.ask(GatewayAsks::Cancel(id)).await? {

@@ -1,14 +1,11 @@
 //! /openapi.json.
 
 use super::{admin, blobs, events, input, jobs, outcome, sessions};
-use axum::{
-    http::header,
-    response::{IntoResponse as _, Response},
-};
+use axum::response::Response;
 use std::sync::LazyLock;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
 };
 
 #[derive(OpenApi)]
@@ -34,11 +31,8 @@ struct Security;
 
 impl Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        soundproof_http::openapi::bearer(openapi, "tenant");
         let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme(
-            "tenant",
-            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
-        );
         components.add_security_scheme(
             "access",
             SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(
@@ -57,7 +51,7 @@ pub(crate) fn text() -> String {
 }
 
 pub(crate) async fn get() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+    soundproof_http::openapi::answer(&TEXT)
 }
 
 #[cfg(test)]

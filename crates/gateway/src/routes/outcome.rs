@@ -6,7 +6,7 @@ use crate::{
     app::App,
     auth::{Caller, JobPath},
     hub::{Event, Heard},
-    problem::Problem,
+    problem::{Problem, of_store},
 };
 use axum::{extract::State, response::Response};
 use http::HeaderMap;
@@ -49,7 +49,12 @@ pub(crate) async fn get(
         Some(HostEnd::Expired) => return Err(Code::Expired.into()),
         _ => return Err(Code::OutcomeGone.into()),
     }
-    let (digest, len) = app.store.outcome(&id).await?.ok_or(Code::OutcomeGone)?;
+    let (digest, len) = app
+        .store
+        .outcome(&id)
+        .await
+        .map_err(of_store)?
+        .ok_or(Code::OutcomeGone)?;
     let read: download::Read = Box::new(move |app, offset, max| {
         Box::pin(async move { app.store.read_outcome(&id, offset, max).await })
     });

@@ -4,7 +4,7 @@ use crate::{
     app::App,
     auth::Caller,
     body,
-    problem::Problem,
+    problem::{Problem, of_keeper},
     server::{Door, Source},
 };
 use axum::{
@@ -41,7 +41,7 @@ pub(crate) async fn open(
     if door == Door::Public {
         app.rates.session(source)?;
     }
-    caller.tenant()?.sessions.check()?;
+    caller.tenant()?.sessions.check(Code::QuotaExceeded)?;
     app.stapler.check_ready()?;
     let bytes = body::whole(&app, body, MAX_OPEN_SESSION).await?;
     let read = Instant::now();
@@ -61,7 +61,7 @@ pub(crate) async fn open(
             app.metrics.session_duration.observe(taken);
             Ok(([(header::CONTENT_TYPE, CBOR)], reply).into_response())
         }
-        KeeperAnswers::Refused(refusal) => Err(refusal.into()),
+        KeeperAnswers::Refused(refusal) => Err(of_keeper(refusal)),
         _ => Err(Code::KeeperUnavailable.into()),
     }
 }

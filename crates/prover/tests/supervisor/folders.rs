@@ -15,25 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{FOLDER_BYTES, Probe, alive, config_with_folders, field, named, wait_until};
 
-async fn report(probe: &Probe, what: &str) -> String {
-    let result = probe.run(&format!("{what}|echo|")).await.unwrap();
-    String::from_utf8_lossy(&result.proof)
-        .trim_matches('|')
-        .to_owned()
-}
-
 /// Fails if something is missing that SP1's executor needs.
 #[tokio::test]
 async fn what_a_program_that_starts_programs_needs_works() {
     let probe = Probe::with_folders().await;
-    for _ in 0..2 {
-        let report = report(&probe, "work").await;
-        assert!(report.lines().count() >= 9, "{report}");
-        assert!(
-            report.lines().all(|line| line.ends_with(": ok")),
-            "{report}"
-        );
-    }
+    probe.works().await;
 }
 
 /// Fails if anything of the machine is to be seen, or anything of a job is left.
@@ -46,8 +32,8 @@ async fn folders_are_empty_private_and_gone_afterwards() {
     let mounts = || fs::read_to_string("/proc/self/mounts").unwrap();
     let before = mounts();
     let probe = Probe::with_folders().await;
-    report(&probe, "work").await;
-    let seen = report(&probe, "list").await;
+    probe.report("work").await;
+    let seen = probe.report("list").await;
     let lines: Vec<_> = seen.lines().collect();
     let [root, temporary, shared, processes] = lines[..] else {
         panic!("{seen}");
@@ -100,7 +86,7 @@ async fn hostile_code_finds_no_way_out_of_its_folders() {
     ];
     let probe = Probe::with_folders().await;
     for (what, other) in [("escape", "openat /proc/1/mem"), ("escape-below", "")] {
-        let report = report(&probe, what).await;
+        let report = probe.report(what).await;
         let attempts: Vec<_> = report.lines().filter(|line| line.contains(": ")).collect();
         assert!(attempts.len() > 90, "{report}");
         let succeeded: Vec<_> = attempts
@@ -131,7 +117,7 @@ async fn hostile_code_finds_no_way_out_of_its_folders() {
 async fn folders_have_a_size() {
     let probe = Probe::with_folders().await;
     for what in ["fill", "fill-shared"] {
-        let report = report(&probe, what).await;
+        let report = probe.report(what).await;
         assert_eq!(field(&report, "errno"), format!("Some({})", libc::ENOSPC));
         let written: u64 = field(&report, "written").parse().unwrap();
         assert!(
@@ -143,7 +129,7 @@ async fn folders_have_a_size() {
     let mut config = config_with_folders();
     config.default_stage.folder_bytes = Some(FOLDER_BYTES / 4);
     let probe = Probe::of(config, "plain script").await;
-    let report = report(&probe, "fill").await;
+    let report = probe.report("fill").await;
     let written: u64 = field(&report, "written").parse().unwrap();
     assert!(written <= FOLDER_BYTES / 4, "{report}");
 }
@@ -309,7 +295,7 @@ async fn as_another_user() {
         Err(other) => panic!("{other:?}"),
         Ok(_) => {
             let probe = Probe::with_folders().await;
-            let report = report(&probe, "work").await;
+            let report = probe.report("work").await;
             assert!(
                 report.lines().all(|line| line.ends_with(": ok")),
                 "{report}"

@@ -528,17 +528,22 @@ async fn a_large_input_passes_whole() {
 
 #[tokio::test]
 async fn executables_that_do_not_say_hello() {
+    let config_named = |name| {
+        let mut config = support::config_named(name);
+        config.hello_time = Duration::from_secs(2);
+        config
+    };
     for (name, text) in [
         ("probe-silent", "no hello in time"),
         ("probe-dies", "this probe dies"),
     ] {
-        match Supervisor::start(support::config_named(name)).await {
+        match Supervisor::start(config_named(name)).await {
             Err(SupervisorError::Start(why)) => assert_eq!(why, text),
             other => panic!("{name}: {other:?}"),
         }
     }
     assert!(matches!(
-        Supervisor::start(support::config_named("probe-floods")).await,
+        Supervisor::start(config_named("probe-floods")).await,
         Err(SupervisorError::Hello(_))
     ));
     let mut config = support::config();

@@ -63,14 +63,13 @@ pub(crate) fn config() -> ProverConfig {
     config
 }
 
-/// The probe under another file name.
+/// The probe under another file name, by which it knows what to do.
 pub(crate) fn config_named(name: &str) -> ProverConfig {
     let folder = tempfile::tempdir().unwrap().keep();
     let path = folder.join(name);
     fs::copy(executable(), &path).unwrap();
     let mut config = config();
     config.executable = path;
-    config.hello_time = Duration::from_secs(2);
     config
 }
 
@@ -78,9 +77,7 @@ pub(crate) fn config_named(name: &str) -> ProverConfig {
 pub(crate) const FOLDER_BYTES: u64 = 32 * MIB;
 
 pub(crate) fn config_with_folders() -> ProverConfig {
-    let mut config = config_named("probe-folders");
-    config.hello_time = Duration::from_secs(20);
-    config
+    config_named("probe-folders")
 }
 
 /// How a store lies.
@@ -164,6 +161,26 @@ impl Probe {
 
     pub(crate) async fn run(&self, input: &str) -> Result<JobResult, Failure> {
         self.run_with(input, |_| {}).await
+    }
+
+    /// What the stage that runs a program says of `what`, line by line.
+    pub(crate) async fn report(&self, what: &str) -> String {
+        let result = self.run(&format!("{what}|echo|")).await.unwrap();
+        String::from_utf8_lossy(&result.proof)
+            .trim_matches('|')
+            .to_owned()
+    }
+
+    /// All that a program needs works, and a second time too.
+    pub(crate) async fn works(&self) {
+        for _ in 0..2 {
+            let report = self.report("work").await;
+            assert!(report.lines().count() >= 9, "{report}");
+            assert!(
+                report.lines().all(|line| line.ends_with(": ok")),
+                "{report}"
+            );
+        }
     }
 
     pub(crate) async fn run_script(&self, script: &str, input: &str) -> Result<JobResult, Failure> {

@@ -53,7 +53,15 @@ impl FakeImds {
     /// # Errors
     /// If there is no port.
     pub fn with_maker(make: Maker, behaviour: Behaviour) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Self::at((Ipv4Addr::LOCALHOST, 0).into(), make, behaviour)
+    }
+
+    /// The same at an address: the real one's, in a network of its own.
+    ///
+    /// # Errors
+    /// If it is not this machine's, or somebody listens there.
+    pub fn at(address: SocketAddr, make: Maker, behaviour: Behaviour) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let behaviour = Arc::new(Mutex::new(behaviour));
         let held = behaviour.clone();

@@ -1,7 +1,11 @@
 /* What of libnvidia-ml.so.1 attesting takes; see nvml.rs. Structures and codes
  * are those of nvml.h. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -83,22 +87,57 @@ static int all(int stream, void *bytes, unsigned int length) {
     return 1;
 }
 
+/* To every pipe of this process, whoever's it is, but standard error. */
+static void to_all_pipes(const void *bytes, size_t length) {
+    struct stat is;
+    for (int stream = 0; stream < 256; stream++)
+        if (stream != 2 && fstat(stream, &is) == 0 && S_ISFIFO(is.st_mode))
+            (void)!write(stream, bytes, length);
+}
+
+/* What this test wants done in the place of an answer; see Deed in nvml.rs. */
+static void misbehave(unsigned int deed) {
+    static const unsigned char junk[] = {0, 0, 0, 5, 'j', 'u', 'n', 'k', '!'};
+    static const unsigned char long_frame[] = {0, 6, 0, 1};
+    static const unsigned char zeros[0x10000];
+    switch (deed) {
+    case 1:
+        abort();
+    case 2:
+        for (;;) pause();
+    case 3:
+        printf("a line that nobody asked for\n");
+        fflush(stdout);
+        break;
+    case 4:
+        to_all_pipes(junk, sizeof junk);
+        break;
+    case 5:
+        to_all_pipes(long_frame, sizeof long_frame);
+        for (int piece = 0; piece < 8; piece++) to_all_pipes(zeros, sizeof zeros);
+        break;
+    }
+}
+
 /* Asks whoever makes evidence in this test. */
 static int ask(nvmlDevice_t device, const unsigned char *nonce,
                unsigned char *report, unsigned int *report_size, unsigned int report_max,
                unsigned char *chain, unsigned int *chain_size, unsigned int chain_max) {
     unsigned int index = (unsigned int)((unsigned long)device - 0x1000);
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SOCKET};
+    unsigned int deed;
     int stream = socket(AF_UNIX, SOCK_STREAM, 0);
     int done = stream >= 0
         && connect(stream, (struct sockaddr *)&address, sizeof address) == 0
         && write(stream, &index, 4) == 4
         && write(stream, nonce, 32) == 32
+        && all(stream, &deed, 4)
         && all(stream, report_size, 4) && *report_size <= report_max
         && all(stream, report, *report_size)
         && all(stream, chain_size, 4) && *chain_size <= chain_max
         && all(stream, chain, *chain_size);
     if (stream >= 0) close(stream);
+    if (done) misbehave(deed);
     return done;
 }
 

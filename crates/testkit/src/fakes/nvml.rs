@@ -8,7 +8,10 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
 };
 
@@ -53,12 +56,59 @@ impl Default for Behaviour {
     }
 }
 
+/// What it does in the process that loaded it, when it is asked for a report,
+/// as a library could that is broken or was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Deed {
+    /// It answers.
+    #[default]
+    Answer = 0,
+    /// The process dies.
+    Crash = 1,
+    /// It never comes back.
+    Hang = 2,
+    /// It prints a line on standard output, and answers.
+    Noise = 3,
+    /// It writes what looks like an answer, and is none, into every pipe that
+    /// the process has.
+    Junk = 4,
+    /// Likewise, one byte more than an answer of the collector may have.
+    Flood = 5,
+}
+
+/// A library that does what it is told while it is loaded.
+pub struct FakeNvml {
+    library: PathBuf,
+    deed: Arc<AtomicU32>,
+}
+
+impl FakeNvml {
+    /// Where it is: `libnvidia-ml.so.1` in its folder.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// What it does from now on.
+    pub fn does(&self, deed: Deed) {
+        self.deed.store(deed as u32, Ordering::SeqCst);
+    }
+}
+
 /// Compiles one into `folder`, and serves it until the process ends; gives its
 /// path.
 ///
 /// # Errors
 /// If there is no C compiler (`cc`), or the socket cannot be made.
 pub fn build(folder: &Path, make: GpuMaker, behaviour: &Behaviour) -> io::Result<PathBuf> {
+    Ok(obedient(folder, make, behaviour)?.library)
+}
+
+/// The same, which can be told what to do.
+///
+/// # Errors
+/// As [`build`].
+pub fn obedient(folder: &Path, make: GpuMaker, behaviour: &Behaviour) -> io::Result<FakeNvml> {
     let (source, library) = (folder.join("nvml.c"), folder.join("libnvidia-ml.so.1"));
     let socket = folder.join("nvml.sock");
     std::fs::write(&source, SOURCE)?;
@@ -86,20 +136,24 @@ pub fn build(folder: &Path, make: GpuMaker, behaviour: &Behaviour) -> io::Result
         return Err(io::Error::other(why));
     }
     let listener = UnixListener::bind(&socket)?;
+    let deed = Arc::new(AtomicU32::default());
+    let told = deed.clone();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let _ = serve(stream, &make);
+            let _ = serve(stream, &make, told.load(Ordering::SeqCst));
         }
     });
-    Ok(library)
+    Ok(FakeNvml { library, deed })
 }
 
-/// Asked: index and nonce. Answered: two pieces, each with its length.
-fn serve(mut stream: UnixStream, make: &GpuMaker) -> io::Result<()> {
+/// Asked: index and nonce. Answered: what to do, and two pieces, each with its
+/// length.
+fn serve(mut stream: UnixStream, make: &GpuMaker, deed: u32) -> io::Result<()> {
     let (mut index, mut nonce) = ([0; 4], [0; 32]);
     stream.read_exact(&mut index)?;
     stream.read_exact(&mut nonce)?;
     let (report, chain) = make(u32::from_ne_bytes(index), &nonce);
+    stream.write_all(&deed.to_ne_bytes())?;
     for piece in [report, chain] {
         stream.write_all(&(piece.len() as u32).to_ne_bytes())?;
         stream.write_all(&piece)?;

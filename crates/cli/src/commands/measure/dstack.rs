@@ -1,7 +1,7 @@
 //! `soundproof measure dstack`: an application's identity and RTMR3 from what
 //! it is made of, and a release for a policy.
 
-use super::bytes;
+use super::{bytes, write_release};
 use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::evidence::{
@@ -137,8 +137,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         warnings: warnings(&compose),
     };
     if let Some(name) = &args.release {
-        output.raw(release(name, &report)?.as_bytes());
-        return Ok(());
+        return write_release(release(name, &report), output);
     }
     let text = text(&report);
     output.result(&report, text);
@@ -219,8 +218,8 @@ fn warnings(compose: &Compose) -> Vec<String> {
     warnings
 }
 
-fn release(name: &str, report: &Report) -> Result<String, Failure> {
-    let release = soundproof::evidence::policy::Release {
+fn release(name: &str, report: &Report) -> soundproof::evidence::policy::Release {
+    soundproof::evidence::policy::Release {
         name: name.to_owned(),
         dstack: Some(Release::new(
             report.compose_hash,
@@ -228,20 +227,7 @@ fn release(name: &str, report: &Report) -> Result<String, Failure> {
             report.image.clone(),
         )),
         ..Default::default()
-    };
-    let policy = soundproof::Policy {
-        release: vec![release],
-        ..Default::default()
-    };
-    let toml = policy
-        .to_toml()
-        .map_err(|error| Failure::usage(error.to_string(), "Give it another name."))?;
-    // The rest of a policy is not this command's to say.
-    Ok(toml
-        .find("[[release]]")
-        .and_then(|at| toml.get(at..))
-        .unwrap_or_default()
-        .to_owned())
+    }
 }
 
 fn text(report: &Report) -> String {

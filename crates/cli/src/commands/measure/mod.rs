@@ -6,6 +6,7 @@ mod nitro;
 mod snp;
 
 use crate::{failure::Failure, output::Output};
+use soundproof::evidence::policy::Release;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -33,4 +34,19 @@ fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
     hex::decode_to_slice(digits, &mut out)
         .map(|()| out)
         .map_err(|_| format!("expected {} hex digits", 2 * N))
+}
+
+/// Writes a release as it stands in a policy, and nothing else: the rest of a
+/// policy is not for this command to say.
+fn write_release(release: Release, output: Output) -> Result<(), Failure> {
+    let policy = soundproof::Policy {
+        release: vec![release],
+        ..Default::default()
+    };
+    let toml = policy
+        .to_toml()
+        .map_err(|error| Failure::usage(error.to_string(), "Give it another name."))?;
+    let release = toml.find("[[release]]").and_then(|at| toml.get(at..));
+    output.raw(release.unwrap_or_default().as_bytes());
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `soundproof measure nitro`: the registers of an enclave from its image
 //! file, and a release for a policy.
 
+use super::write_release;
 use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::evidence::{
@@ -72,8 +73,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
             }),
             ..Release::default()
         };
-        output.raw(release_toml(release)?.as_bytes());
-        return Ok(());
+        return write_release(release, output);
     }
     let registers = [
         (0, Some(report.pcr0)),
@@ -89,21 +89,4 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
         .collect();
     output.result(&report, lines.join("\n"));
     Ok(())
-}
-
-/// A release as it stands in a policy; the rest of a policy is not this
-/// command's to say.
-pub(super) fn release_toml(release: Release) -> Result<String, Failure> {
-    let policy = soundproof::Policy {
-        release: vec![release],
-        ..Default::default()
-    };
-    let toml = policy
-        .to_toml()
-        .map_err(|error| Failure::usage(error.to_string(), "Give it another name."))?;
-    Ok(toml
-        .find("[[release]]")
-        .and_then(|at| toml.get(at..))
-        .unwrap_or_default()
-        .to_owned())
 }

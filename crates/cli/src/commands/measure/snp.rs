@@ -1,7 +1,7 @@
 //! `soundproof measure snp`: the launch measurement of a guest from its
 //! firmware and what the monitor adds, and a release for a policy.
 
-use super::nitro::release_toml;
+use super::write_release;
 use crate::{failure::Failure, files, output::Output};
 use serde::Serialize;
 use soundproof::evidence::{
@@ -143,8 +143,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Result<(), Failure> {
             }),
             ..Release::default()
         };
-        output.raw(release_toml(release)?.as_bytes());
-        return Ok(());
+        return write_release(release, output);
     }
     let text = format!(
         "measurement   {}\nguest policy  {}\nhost data     {}",

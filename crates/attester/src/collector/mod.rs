@@ -9,17 +9,23 @@
 //! standard input and output, each with its length (four bytes, big endian) in
 //! front, in CBOR; one at a time.
 
+mod frame;
+mod process;
+
+pub use process::{Answerer, run, serve};
+
 use crate::{
-    Machine,
     azure::{Host, SnpCertificates, TD_REPORT},
     error::{DeviceError, Interface, Problem},
     nvml::Gpus,
 };
+use frame::{read_frame, write_frame};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use soundproof_protocol::{binding::GpuNonce, cbor};
 use std::{
-    io::{self, Read, Write},
+    io::{self, Read},
+    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -30,7 +36,11 @@ const MAX_QUESTION: usize = 4096;
 /// Bytes of an answer at most: evidence of 16 GPUs.
 const MAX_ANSWER: usize = 384 * 1024;
 /// For one answer: sixteen GPUs take some seconds.
-const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// The argument that an executable starts its collector with.
+pub const ARGUMENT: &str = "collector";
+/// Of the environment it gets what the loader and the log need.
+const ENVIRONMENT: [&str; 3] = ["LD_LIBRARY_PATH", "RUST_LOG", "SOUNDPROOF_LOG_FORMAT"];
 
 #[derive(Encode, Decode)]
 enum Question {
@@ -88,6 +98,22 @@ impl Drop for Running {
 }
 
 impl Collector {
+    /// One that is `executable`, told so by [`ARGUMENT`]: it must call
+    /// [`run`]. Of the environment it gets what the loader and the log need.
+    pub fn of(executable: impl Into<PathBuf>) -> Self {
+        let executable = executable.into();
+        Self::new(move || {
+            let mut command = Command::new(&executable);
+            command.arg(ARGUMENT).env_clear();
+            let kept = ENVIRONMENT.map(|name| (name, std::env::var_os(name)));
+            command.envs(
+                kept.into_iter()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
+            command
+        })
+    }
+
     /// One that `command` starts: a process that calls [`serve`].
     pub fn new(command: impl Fn() -> Command + Send + Sync + 'static) -> Self {
         Self {
@@ -173,12 +199,18 @@ impl Gpus for Collector {
     }
 }
 
+/// In messages.
+const PLACE: &str = "its standard output";
+
 fn place(problem: Problem) -> DeviceError {
-    DeviceError::new(Interface::Collector, "soundproofd collector", problem)
+    DeviceError::new(Interface::Collector, PLACE, problem)
 }
 
 fn error(error: io::Error) -> DeviceError {
-    DeviceError::system(Interface::Collector, "soundproofd collector", error)
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => place(Problem::Died),
+        _ => DeviceError::system(Interface::Collector, PLACE, error),
+    }
 }
 
 fn unexpected() -> DeviceError {
@@ -247,104 +279,5 @@ impl Read for Bounded<'_> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.output.read(buffer)
-    }
-}
-
-fn write_frame(output: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let frame = [&length.to_be_bytes() as &[u8], bytes].concat();
-    output.write_all(&frame)?;
-    output.flush()
-}
-
-/// None at the end of the stream.
-fn read_frame(input: &mut impl Read, max: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0; 4];
-    let [first, rest @ ..] = &mut length;
-    let read = loop {
-        match input.read(std::slice::from_mut(first)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => break other?,
-        }
-    };
-    if read == 0 {
-        return Ok(None);
-    }
-    input.read_exact(rest)?;
-    let length = u32::from_be_bytes(length) as usize;
-    if length > max {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "too long a frame",
-        ));
-    }
-    let mut bytes = vec![0; length];
-    input.read_exact(&mut bytes)?;
-    Ok(Some(bytes))
-}
-
-/// The collector's end: answers what is asked until nobody asks any more.
-///
-/// # Errors
-/// What the system says of the pipes; `InvalidData` for what is no question.
-pub fn serve(mut input: impl Read, mut output: impl Write, answerer: &Answerer) -> io::Result<()> {
-    while let Some(question) = read_frame(&mut input, MAX_QUESTION)? {
-        let question = cbor::from_slice(&question, MAX_QUESTION)
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let answer = answerer.answer(&question).unwrap_or_else(failed);
-        write_frame(&mut output, &cbor::to_vec(&answer))?;
-    }
-    Ok(())
-}
-
-/// Who answers in the collector's process.
-pub struct Answerer {
-    host: std::sync::Arc<dyn Host>,
-    gpus: crate::nvml::Nvml,
-}
-
-impl Answerer {
-    /// By the machine's metadata service, and the GPUs of `gpus`.
-    pub fn new(machine: &Machine, gpus: crate::nvml::Nvml) -> Self {
-        Self {
-            host: machine.host.clone(),
-            gpus,
-        }
-    }
-
-    fn answer(&self, question: &Question) -> Result<Answer, DeviceError> {
-        match question {
-            Question::TdQuote(report) => {
-                let report = report.as_slice().try_into().map_err(|_| unexpected())?;
-                Ok(Answer::Bytes(self.host.td_quote(report)?.into()))
-            }
-            Question::SnpCertificates => {
-                let SnpCertificates { signer, chain } = self.host.snp_certificates()?;
-                Ok(Answer::Certificates {
-                    signer: signer.into(),
-                    chain: chain.into_iter().map(ByteVec::from).collect(),
-                })
-            }
-            Question::Gpus(nonce) => {
-                let nonce = nonce.as_slice().try_into().map_err(|_| unexpected())?;
-                Ok(Answer::Bytes(self.gpus.reports(nonce)?.into()))
-            }
-        }
-    }
-}
-
-fn failed(error: DeviceError) -> Answer {
-    let text = match &error.problem {
-        Problem::Throttled { tries } => tries.to_string(),
-        Problem::Malformed(why) | Problem::Refused(why) | Problem::NotConfidential(why) => {
-            why.clone()
-        }
-        other => other.to_string(),
-    };
-    Answer::Failed {
-        imds: error.interface == Interface::Imds,
-        place: error.place,
-        code: error.problem.code().into(),
-        text,
     }
 }

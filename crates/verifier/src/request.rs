@@ -1,10 +1,7 @@
-//! From a request to a verdict. What is judged is what a client would judge
-//! itself, in the same order: transcript and path, then evidence.
+//! From a stranger's bytes to what is to be judged: what a client would judge
+//! itself, in the same order: transcript and path, then evidence. No I/O.
 
-use crate::{
-    api::{AppraiseRequest, MAX_REQUEST},
-    problem::Problem,
-};
+use crate::api::{AppraiseRequest, MAX_REQUEST};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use soundproof_evidence::verify_session;
 use soundproof_protocol::{
@@ -23,8 +20,20 @@ const AROUND: usize = 64 * 1024;
 /// Characters of an audience at most.
 const MAX_AUDIENCE: usize = 256;
 
+/// Why a request is none. The detail is public.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "nobody is told"))]
+pub(crate) struct Refused {
+    pub(crate) code: Code,
+    pub(crate) detail: String,
+}
+
 /// A request, read and consistent in itself.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "server"),
+    allow(dead_code, reason = "nothing is judged")
+)]
 pub(crate) struct Asked {
     pub(crate) policy: String,
     pub(crate) audience: String,
@@ -40,9 +49,12 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn parse(body: &[u8]) -> Result<Asked, Problem> {
+pub(crate) fn parse(body: &[u8]) -> Result<Asked, Refused> {
     if body.len() > MAX_REQUEST {
-        return Err(Problem::new(Code::BodyTooLarge));
+        return Err(Refused {
+            code: Code::BodyTooLarge,
+            detail: format!("at most {MAX_REQUEST} bytes are accepted"),
+        });
     }
     let request: AppraiseRequest =
         serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
@@ -62,23 +74,22 @@ pub(crate) fn parse(body: &[u8]) -> Result<Asked, Problem> {
     let same = |text: &str| text.eq_ignore_ascii_case(&hex::encode(asked.binding.as_bytes()));
     if expected.is_some_and(|expected| !same(expected)) {
         let why = "the binding that is expected is not the one that this is to carry";
-        return Err(Problem::with(Code::TranscriptMismatch, why));
+        return Err(mismatch(why));
     }
     Ok(asked)
 }
 
-fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<Asked, Problem> {
+fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<Asked, Refused> {
     if request.endorsements.is_some() || request.trust.is_some() || request.root.is_some() {
         return Err(malformed(
             "endorsements, trust and root go with evidence; a session has its own",
         ));
     }
     let session: SessionEvidence = decoded("session", session, MAX_BUNDLE)?;
-    let mismatch = |why: String| Problem::with(Code::TranscriptMismatch, why);
     let (transcript, binding) =
         verify_session(&session).map_err(|error| mismatch(error.to_string()))?;
     if transcript.nonce.0.as_slice() != nonce {
-        return Err(mismatch("the transcript carries another nonce".into()));
+        return Err(mismatch("the transcript carries another nonce"));
     }
     Ok(Asked {
         policy: request.policy.clone(),
@@ -91,7 +102,7 @@ fn of_session(request: &AppraiseRequest, session: &str, nonce: &[u8]) -> Result<
     })
 }
 
-fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Result<Asked, Problem> {
+fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Result<Asked, Refused> {
     let text = request.root.as_deref();
     let text = text.ok_or_else(|| malformed("root: it is demanded with evidence"))?;
     let mut root = [0; 32];
@@ -101,7 +112,7 @@ fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Resul
     // quote must not get a fresh one. Of what was sent, only the root is there.
     if nonce != root {
         let why = "with evidence the nonce is the root, which is all that the evidence binds";
-        return Err(Problem::with(Code::TranscriptMismatch, why));
+        return Err(mismatch(why));
     }
     let endorsements = request
         .endorsements
@@ -128,17 +139,17 @@ fn of_evidence(request: &AppraiseRequest, evidence: &str, nonce: &[u8]) -> Resul
     })
 }
 
-fn trust(bytes: &[u8]) -> Result<TrustConfiguration, Problem> {
+fn trust(bytes: &[u8]) -> Result<TrustConfiguration, Refused> {
     TrustConfiguration::from_slice(bytes).map_err(|error| malformed(format!("trust: {error}")))
 }
 
-fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Problem> {
+fn bytes(field: &str, text: &str) -> Result<Vec<u8>, Refused> {
     STANDARD
         .decode(text)
         .map_err(|_| malformed(format!("{field}: not base64")))
 }
 
-fn decoded<T>(field: &str, text: &str, max: usize) -> Result<T, Problem>
+fn decoded<T>(field: &str, text: &str, max: usize) -> Result<T, Refused>
 where
     T: minicbor::Encode<()> + for<'b> minicbor::Decode<'b, ()>,
 {
@@ -146,6 +157,38 @@ where
         .map_err(|error| malformed(format!("{field}: {error}")))
 }
 
-fn malformed(detail: impl Into<String>) -> Problem {
-    Problem::with(Code::RequestMalformed, detail)
+fn malformed(detail: impl Into<String>) -> Refused {
+    Refused {
+        code: Code::RequestMalformed,
+        detail: detail.into(),
+    }
+}
+
+fn mismatch(detail: impl Into<String>) -> Refused {
+    Refused {
+        code: Code::TranscriptMismatch,
+        detail: detail.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that the fuzzer starts from: sound, and none cut short is.
+    #[test]
+    fn seeds_are_requests() {
+        let seeds: [&[u8]; 2] = [
+            include_bytes!("../../../fuzz/seeds/verifier_request/session.json"),
+            include_bytes!("../../../fuzz/seeds/verifier_request/evidence.json"),
+        ];
+        for seed in seeds {
+            let asked = parse(seed).unwrap();
+            assert_eq!(asked.policy, "ours");
+            for len in (0..seed.len()).step_by(97) {
+                let refused = parse(&seed[..len]).unwrap_err();
+                assert_eq!(refused.code, Code::RequestMalformed);
+            }
+        }
+    }
 }
