@@ -26,8 +26,9 @@ use crate::wire::{EXIT_MEMORY, EXIT_SIGNAL, Hello, ToKeeper, WireError};
 
 /// Bytes of standard error that are looked at.
 const STDERR: usize = 4096;
-/// How long a process that hung up may take to die before it is killed.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long a process that hung up may take to die before it is killed: the
+/// kernel takes back gigabytes first, and others may be at work.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// A live process. Dropped, it is killed and reaped, whatever it is doing.
 pub(super) struct Process {
