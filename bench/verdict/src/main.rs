@@ -10,7 +10,6 @@ mod bare;
 #[path = "../../../crates/evidence/examples/mutations/cases.rs"]
 mod cases;
 
-use cases::Case;
 use rustix::time::{ClockId, clock_gettime};
 use soundproof_protocol::attestation::Platform;
 use std::{fs, path::Path};
