@@ -222,7 +222,7 @@ impl PublicKey {
 }
 
 /// Checks one on P-384. Natively AWS-LC does the arithmetic, in a third of the
-/// time: a GPU's verdict has sixteen of these. Key and signature were parsed by
+/// time: a GPU's verdict has fourteen of these or more. Key and signature were parsed by
 /// `p384` either way, so that what is a key and what is a signature does not
 /// depend on who computes.
 #[cfg(not(target_arch = "wasm32"))]
